@@ -1,0 +1,31 @@
+//! What the gate and the control service agree on, byte for byte: the format and digest of a
+//! secret, names, allowlist entries, change pages, and the limits of each.
+//!
+//! No I/O, no clock, no randomness: values in, values out. Both sides run this code, so a page that
+//! control can write is a page that the gate can read.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::string_slice
+    )
+)]
+
+mod base62;
+mod digest;
+mod entry;
+pub mod limits;
+mod name;
+mod page;
+mod secret;
+
+pub use digest::{Digest, DigestError};
+pub use entry::{Environment, Grant, Mode, State, Stream, UpstreamSecret, UpstreamSecretError};
+pub use name::{ConsumerId, EnvName, KeyId, NameError, SenderName, StreamId};
+pub use page::{Ask, KeyEntry, Page, PageFault, StreamEntry};
+pub use secret::{Secret, SecretShape, issue};

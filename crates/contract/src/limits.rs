@@ -1,0 +1,51 @@
+//! Every limit of the contract, with its unit last and its reason above it.
+
+/// A presented secret longer than this is malformed. Ours have 66 bytes, GA4's 22; the rest is room
+/// for adopted ones.
+pub const SECRET_BYTES_MAX: usize = 256;
+
+/// A sender's name is a metric label and a header value: short enough to read in a table.
+pub const SENDER_BYTES_MAX: usize = 63;
+
+/// A measurement consumer's id, a DNS label like AIP-122 wants resource ids.
+pub const CONSUMER_BYTES_MAX: usize = 63;
+
+/// GA4 ids have 12 (`G-…`) to about 50 bytes (`firebase_app_id`).
+pub const STREAM_ID_BYTES_MAX: usize = 100;
+
+/// An environment variable's name in `upstream_secret: replace(NAME)`.
+pub const ENV_NAME_BYTES_MAX: usize = 64;
+
+/// A key names the few streams it may write; a longer list belongs into several keys.
+pub const STREAMS_PER_GRANT_MAX: usize = 50;
+
+/// One grant as JSON. It is read at every request of its key, so it stays small.
+pub const GRANT_BYTES_MAX: usize = 8 * 1024;
+
+/// One stream as JSON.
+pub const STREAM_BYTES_MAX: usize = 8 * 1024;
+
+/// Streams of one gateway: each gate keeps them compiled in every worker.
+pub const STREAMS_MAX: usize = 1_000;
+
+/// Senders that get a series of their own in the metrics; Envoy never frees one.
+pub const SENDERS_MAX: usize = 1_000;
+
+/// Entries in one change page. Reading a page occupies one worker, so a page must stay a matter of
+/// a few milliseconds.
+pub const PAGE_ENTRIES_MAX: usize = 1_000;
+
+/// What a gate asks for when its configuration is silent.
+pub const PAGE_ENTRIES_DEFAULT: usize = 500;
+
+/// One change page as JSON. A page of the largest entries is cut at the entry that would exceed it.
+pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// An epoch's name.
+pub const EPOCH_BYTES_MAX: usize = 64;
+
+/// How long control holds a change request open at most; proxies cut idle requests at 30 s and up.
+pub const WAIT_SECONDS_MAX: u64 = 25;
+
+/// Names in one `requires` list.
+pub const REQUIRES_MAX: usize = 16;

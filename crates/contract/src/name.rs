@@ -1,0 +1,197 @@
+//! The names both sides use. Each is parsed once; what holds one is known to be well formed.
+
+use core::fmt;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::limits;
+
+/// Why a text is not a name: says the rule, so that it can be shown to the person who typed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameError(&'static str);
+
+impl fmt::Display for NameError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.0)
+    }
+}
+
+impl core::error::Error for NameError {}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $rule:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Reads a name.
+            ///
+            /// # Errors
+            /// The text breaks the rule that the error states.
+            pub fn parse(text: &str) -> Result<Self, NameError> {
+                let check: fn(&[u8]) -> bool = $check;
+                if check(text.as_bytes()) {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(NameError($rule))
+                }
+            }
+
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str(&self.0)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <Cow<'de, str>>::deserialize(deserializer)?;
+                Self::parse(&text).map_err(de::Error::custom)
+            }
+        }
+    };
+}
+
+name!(
+    /// A sender (`billing`, `crm`): the label that metrics carry and the value of `x-mpgate-sender`.
+    SenderName,
+    "a sender is 1 to 63 characters: lower-case letters, digits, '-' or '_', a letter first",
+    |text| label(text, limits::SENDER_BYTES_MAX)
+);
+
+name!(
+    /// A measurement consumer's id, the `{mc}` of `measurementConsumers/{mc}`.
+    ConsumerId,
+    "a consumer id is 1 to 63 characters: lower-case letters, digits, '-' or '_', a letter first",
+    |text| label(text, limits::CONSUMER_BYTES_MAX)
+);
+
+name!(
+    /// A stream: a GA4 `measurement_id` (`G-…`) or a `firebase_app_id` (`1:123:web:abc`).
+    StreamId,
+    "a stream is a measurement_id (G- and upper-case letters or digits) or a firebase_app_id (1:123:web:abc)",
+    |text| text.len() <= limits::STREAM_ID_BYTES_MAX && (is_measurement_id(text) || is_app_id(text))
+);
+
+name!(
+    /// The id of an API key, 12 base62 characters.
+    KeyId,
+    "a key id is 12 letters or digits",
+    |text| text.len() == 12 && text.iter().copied().all(crate::base62::is_symbol)
+);
+
+name!(
+    /// The environment variable of the gate that holds an upstream's secret.
+    EnvName,
+    "an environment variable is 1 to 64 upper-case letters, digits or '_', a letter first",
+    |text| text.len() <= limits::ENV_NAME_BYTES_MAX
+        && text.first().is_some_and(u8::is_ascii_uppercase)
+        && text
+            .iter()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_')
+);
+
+impl StreamId {
+    /// The query parameter that names this stream.
+    #[must_use]
+    pub fn parameter(&self) -> &'static str {
+        if self.0.starts_with("G-") { "measurement_id" } else { "firebase_app_id" }
+    }
+}
+
+fn label(text: &[u8], bytes_max: usize) -> bool {
+    text.len() <= bytes_max
+        && text.first().is_some_and(u8::is_ascii_lowercase)
+        && text.iter().all(|byte| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_')
+        })
+}
+
+fn is_measurement_id(text: &[u8]) -> bool {
+    text.strip_prefix(b"G-").is_some_and(|rest| {
+        !rest.is_empty()
+            && rest.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    })
+}
+
+/// The shape that Google's Event Builder checks: `[0-9]:[0-9]+:[a-zA-Z]+:[a-zA-Z0-9]+`.
+fn is_app_id(text: &[u8]) -> bool {
+    let mut parts = text.split(|byte| *byte == b':');
+    let mut part = |check: fn(&u8) -> bool| {
+        parts.next().is_some_and(|part| !part.is_empty() && part.iter().all(check))
+    };
+    part(u8::is_ascii_digit)
+        && part(u8::is_ascii_digit)
+        && part(u8::is_ascii_alphabetic)
+        && part(u8::is_ascii_alphanumeric)
+        && parts.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn senders_are_short_lower_case_labels() {
+        let longest = "a".repeat(63);
+        for good in ["billing", "crm-2", "a", "a_b", &longest] {
+            assert!(SenderName::parse(good).is_ok(), "{good}");
+        }
+        let too_long = "a".repeat(64);
+        for bad in ["", "Billing", "2crm", "-a", "a b", "a;b", "ä", &too_long] {
+            assert!(SenderName::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn streams_are_ga4_ids() {
+        for good in ["G-ABC123", "1:1234567890:web:abc123DEF", "1:1:android:a"] {
+            assert!(StreamId::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "G-",
+            "g-ABC",
+            "G-abc",
+            "UA-1-1",
+            "1:1:web",
+            "1:1:web:a:b",
+            "1::web:a",
+            "1:1:w3b:a",
+        ] {
+            assert!(StreamId::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_stream_knows_its_parameter() {
+        assert_eq!(StreamId::parse("G-A").map(|id| id.parameter()), Ok("measurement_id"));
+        assert_eq!(StreamId::parse("1:1:web:a").map(|id| id.parameter()), Ok("firebase_app_id"));
+    }
+
+    #[test]
+    fn key_ids_and_environment_variables() {
+        assert!(KeyId::parse("0Az0Az0Az0Az").is_ok());
+        assert!(KeyId::parse("0Az0Az0Az0A").is_err());
+        assert!(KeyId::parse("0Az0Az0Az0A_").is_err());
+        assert!(EnvName::parse("GA4_SECRET").is_ok());
+        for bad in ["", "ga4", "1A", "_A", "A-B", "PATH=1"] {
+            assert!(EnvName::parse(bad).is_err(), "{bad}");
+        }
+    }
+}
