@@ -1,1 +1,45 @@
-//! x
+//! The decision. What a request claims, what the allowlist knows of it, what is therefore true, and
+//! what is done about it: four steps, each a value.
+//!
+//! ```text
+//! Request -> Claim -> (digest -> Record) -> Verdict -> Action
+//! ```
+//!
+//! No clock, no log, no host: time, the allowlist and the shared data come in as arguments. Whatever
+//! a client sends, nothing here panics.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::string_slice
+    )
+)]
+
+mod answer;
+mod claim;
+mod decide;
+mod list;
+mod policy;
+mod query;
+mod reason;
+mod settings;
+mod sync;
+mod table;
+
+pub use answer::{Answer, keeps_response_header};
+pub use claim::{Claim, Request};
+pub use decide::{Action, Decision, Forward, Outcome, Standing, VerdictWord, decide};
+pub use list::{AllowList, Applied, Lookup, SharedData, SwapError};
+pub use policy::Policy;
+pub use reason::{Class, Reason};
+pub use settings::{Control, Pollers, Settings, SettingsError, UnknownPaths};
+pub use sync::{Attempt, Lease, Phase, SyncState, backoff_milliseconds};
+pub use table::{BUCKETS, Bucket, Corrupt, Record, Stamp, Update, bucket_of};
+
+/// What a grant or a stream may `require` and this version honours.
+pub const CAPABILITIES: &[&str] = &[];

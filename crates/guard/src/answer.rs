@@ -1,0 +1,101 @@
+//! What the gate says to a sender itself, and what of an upstream's answer may reach one.
+
+use serde::Serialize;
+
+use crate::Reason;
+
+/// A complete answer of the gate's own.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers, lower case.
+    pub headers: Vec<(&'static str, &'static str)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// RFC 9457.
+#[derive(Serialize)]
+struct Problem {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: &'static str,
+    reason: &'static str,
+}
+
+impl Answer {
+    /// The refusal for this reason, as `application/problem+json`.
+    #[must_use]
+    pub fn refusal(reason: Reason) -> Self {
+        let mut headers =
+            vec![("content-type", "application/problem+json"), ("cache-control", "no-store")];
+        match reason.status() {
+            // RFC 9110 11.6.1 wants a challenge; no registered scheme carries a secret in the query.
+            401 => headers.push(("www-authenticate", "ApiSecret realm=\"mpgate\"")),
+            405 => headers.push(("allow", "POST")),
+            503 => headers.push(("retry-after", "1")),
+            _ => {}
+        }
+        let problem = Problem {
+            r#type: format!("urn:x-mpgate:reason:{}", reason.label()),
+            title: reason.title(),
+            status: reason.status(),
+            detail: reason.detail(),
+            reason: reason.label(),
+        };
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        Self { status: reason.status(), headers, body }
+    }
+}
+
+/// Whether this header of an upstream's answer may reach a sender whose request carried the
+/// upstream's secret. A redirect's `location`, a `refresh` or an echoing debug header may repeat the
+/// URL; so only what cannot is let through. The body goes too, hence no
+/// `content-length`.
+#[must_use]
+pub fn keeps_response_header(name: &str) -> bool {
+    matches!(name, ":status" | "date" | "server" | "retry-after" | "cache-control")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_a_problem_document_with_the_headers_of_its_status() {
+        for (reason, header) in [
+            (Reason::UnknownSecret, ("www-authenticate", "ApiSecret realm=\"mpgate\"")),
+            (Reason::MethodNotAllowed, ("allow", "POST")),
+            (Reason::NoList, ("retry-after", "1")),
+        ] {
+            let answer = Answer::refusal(reason);
+            assert!(answer.headers.contains(&header), "{}", reason.label());
+            assert!(answer.headers.contains(&("content-type", "application/problem+json")));
+            let body: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
+            assert_eq!(body["status"], reason.status());
+            assert_eq!(body["reason"], reason.label());
+            assert_eq!(body["type"], format!("urn:x-mpgate:reason:{}", reason.label()));
+            assert_eq!(body["title"], reason.title());
+            assert_eq!(body["detail"], reason.detail());
+        }
+        assert_eq!(Answer::refusal(Reason::Revoked).headers.len(), 2);
+    }
+
+    #[test]
+    fn headers_that_may_hold_a_url_do_not_pass() {
+        for name in [
+            "location",
+            "content-location",
+            "refresh",
+            "link",
+            "x-debug",
+            "set-cookie",
+            "content-length",
+        ] {
+            assert!(!keeps_response_header(name), "{name}");
+        }
+        assert!(keeps_response_header(":status") && keeps_response_header("date"));
+    }
+}

@@ -1,0 +1,227 @@
+//! One row a behaviour: `tests/decisions.json`, in the world of `tests/world.json`.
+//!
+//! A row without `reason` expects a genuine, accepted request unless it names another verdict. What
+//! a row does not name is not compared, but for what must always hold: see [`always_true`].
+
+use std::collections::HashMap;
+
+use mpgate_contract::{Digest, Secret};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::*;
+use crate::{Bucket, Request, Stamp, Update};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct World {
+    now: u64,
+    environment: HashMap<String, String>,
+    streams: Vec<WorldStream>,
+    keys: Vec<WorldKey>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WorldStream {
+    state: State,
+    stream: Box<RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WorldKey {
+    secret: String,
+    state: State,
+    grant: Box<RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    name: String,
+    target: String,
+    #[serde(default)]
+    method: Option<String>,
+    /// Values in Latin-1: one character a byte.
+    #[serde(default)]
+    headers: Vec<(String, String)>,
+    #[serde(default)]
+    settings: serde_json::Map<String, serde_json::Value>,
+    #[serde(default)]
+    list: List,
+    reason: Option<String>,
+    verdict: Option<String>,
+    outcome: Option<String>,
+    status: Option<u16>,
+    path: Option<String>,
+    sender: Option<String>,
+    key: Option<String>,
+    /// Empty: none that the list has.
+    stream: Option<String>,
+    remove: Option<Vec<String>>,
+    guards_answer: Option<bool>,
+}
+
+#[derive(Deserialize, Default, Clone, Copy, PartialEq)]
+#[serde(rename_all = "snake_case")]
+enum List {
+    #[default]
+    Whole,
+    None,
+    Damaged,
+}
+
+impl World {
+    fn load() -> Self {
+        serde_json::from_str(include_str!("../../tests/world.json")).expect("world.json")
+    }
+
+    fn policy(&self, default_mode: Mode) -> Policy {
+        let updates: Vec<_> = self
+            .streams
+            .iter()
+            .map(|entry| update(entry.stream.get().as_bytes(), entry.state, entry.stream.get()))
+            .collect();
+        Policy::compile(default_mode, &bucket(&updates), |name| {
+            self.environment.get(name.as_str()).map(|value| Secret::new(value.clone().into_bytes()))
+        })
+        .expect("the streams of the world")
+    }
+
+    fn keys(&self) -> Vec<u8> {
+        let updates: Vec<_> = self
+            .keys
+            .iter()
+            .map(|key| update(key.secret.as_bytes(), key.state, key.grant.get()))
+            .collect();
+        bucket(&updates)
+    }
+}
+
+fn update<'a>(named: &[u8], state: State, body: &'a str) -> Update<'a> {
+    Update { digest: Digest::of(named), stamp: Stamp::default(), state, body: body.as_bytes() }
+}
+
+fn bucket(updates: &[Update<'_>]) -> Vec<u8> {
+    Bucket::read(&[]).and_then(|empty| empty.merge(updates)).expect("a bucket").unwrap_or_default()
+}
+
+fn settings(row: &Row) -> Settings {
+    let mut config = serde_json::json!({"gate": "g", "control": {"cluster": "c"}});
+    config.as_object_mut().expect("an object").extend(row.settings.clone());
+    Settings::parse(config.to_string().as_bytes()).expect("the row's settings")
+}
+
+#[test]
+fn every_row_of_the_decision_table() {
+    let world = World::load();
+    let keys = world.keys();
+    let rows: Vec<Row> =
+        serde_json::from_str(include_str!("../../tests/decisions.json")).expect("decisions.json");
+    assert!(rows.len() > 100, "the table lost rows");
+    for row in &rows {
+        let settings = settings(row);
+        let mut headers = vec![
+            (":method".to_owned(), row.method.as_deref().unwrap_or("POST").as_bytes().to_vec()),
+            (":path".to_owned(), row.target.as_bytes().to_vec()),
+        ];
+        headers.extend(row.headers.iter().map(|(name, value)| {
+            (
+                name.clone(),
+                value.chars().map(|c| u8::try_from(u32::from(c)).expect("Latin-1")).collect(),
+            )
+        }));
+        let claim = Claim::read(Request { headers: &headers });
+        let policy = match row.list {
+            List::None => Policy::without_streams(settings.mode),
+            List::Whole | List::Damaged => world.policy(settings.mode),
+        };
+        let record = match row.list {
+            List::Whole => claim.digest().map_or(Ok(None), |digest| {
+                Bucket::read(&keys).and_then(|bucket| bucket.find(digest))
+            }),
+            List::None => Ok(None),
+            List::Damaged => Err(Corrupt),
+        };
+        let standing =
+            Standing { ready: row.list != List::None, policy: &policy, record, now: world.now };
+        let decision = decide(&claim, &standing, &settings);
+        compare(row, &decision);
+        always_true(row, &decision);
+    }
+}
+
+fn compare(row: &Row, decision: &Decision<'_>) {
+    let name = &row.name;
+    assert_eq!(decision.reason.map(Reason::label), row.reason.as_deref(), "{name}: reason");
+    let outcome =
+        row.outcome.as_deref().unwrap_or(if row.reason.is_some() { "refused" } else { "accepted" });
+    assert_eq!(decision.outcome.label(), outcome, "{name}: outcome");
+    let verdict = row.verdict.as_deref().or(row.reason.is_none().then_some("genuine"));
+    if let Some(verdict) = verdict {
+        assert_eq!(decision.verdict.label(), verdict, "{name}: verdict");
+    }
+    if let Some(sender) = &row.sender {
+        assert_eq!(decision.sender.as_ref(), Some(sender), "{name}: sender");
+    }
+    if let Some(key) = &row.key {
+        assert_eq!(decision.key_id.as_ref(), Some(key), "{name}: key");
+    }
+    if let Some(stream) = &row.stream {
+        assert_eq!(decision.stream.as_deref().unwrap_or_default(), stream, "{name}: stream");
+    }
+    match &decision.action {
+        Action::Refuse(answer) => {
+            assert_eq!(outcome, "refused", "{name}: refused");
+            if let Some(status) = row.status {
+                assert_eq!(answer.status, status, "{name}: status");
+            }
+        }
+        Action::Forward(forward) => {
+            assert_ne!(outcome, "refused", "{name}: forwarded");
+            if let Some(path) = &row.path {
+                let written = forward.path.as_deref().map(String::from_utf8_lossy);
+                assert_eq!(written.as_deref(), Some(path.as_str()), "{name}: path");
+            }
+            if let Some(remove) = &row.remove {
+                assert_eq!(&forward.remove_headers, remove, "{name}: removed headers");
+            }
+            if let Some(guards_answer) = row.guards_answer {
+                assert_eq!(forward.guards_answer, guards_answer, "{name}: guards_answer");
+            }
+        }
+    }
+}
+
+/// What holds for every request, whatever the row says.
+fn always_true(row: &Row, decision: &Decision<'_>) {
+    let name = &row.name;
+    let printed = format!("{:?}", decision.action);
+    if let Action::Forward(forward) = &decision.action {
+        let genuine = decision.verdict == VerdictWord::Genuine;
+        assert_eq!(forward.path.is_some(), genuine, "{name}: only the genuine are written anew");
+        assert_eq!(forward.sender.is_some(), genuine, "{name}: only the genuine have a sender");
+        assert_eq!(
+            forward.guards_answer,
+            genuine && printed_has_upstream_secret(forward),
+            "{name}"
+        );
+    }
+    if decision.outcome == Outcome::Refused {
+        assert!(!printed.contains("secret="), "{name}: an answer repeats the query");
+    }
+}
+
+fn printed_has_upstream_secret(forward: &Forward<'_>) -> bool {
+    forward.path.as_deref().is_some_and(|path| contains(path, b"upstream%27s"))
+}
+
+#[test]
+fn every_reason_has_a_row() {
+    let table = include_str!("../../tests/decisions.json");
+    for reason in Reason::ALL {
+        let wanted = format!(r#""reason": "{}""#, reason.label());
+        assert!(table.contains(&wanted), "no row for {}", reason.label());
+    }
+}

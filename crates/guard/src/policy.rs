@@ -1,0 +1,111 @@
+//! The streams and their modes, compiled once when they change and then only read.
+
+use std::collections::HashMap;
+
+use mpgate_contract::{EnvName, Mode, Secret, State, Stream, UpstreamSecret};
+
+use crate::claim::{Claim, Query};
+use crate::{Bucket, CAPABILITIES, Corrupt};
+
+/// What the gate knows of all streams.
+pub struct Policy {
+    default_mode: Mode,
+    strictest: Mode,
+    streams: HashMap<String, CompiledStream>,
+}
+
+pub(crate) struct CompiledStream {
+    pub(crate) id: String,
+    pub(crate) parameter: &'static str,
+    pub(crate) mode: Mode,
+    pub(crate) upstream: Upstream,
+    pub(crate) supported: bool,
+}
+
+/// [`UpstreamSecret`], its variable read.
+pub(crate) enum Upstream {
+    Replace(Option<Secret>),
+    Keep,
+    None,
+}
+
+impl Policy {
+    /// A policy without streams: what holds before the first list.
+    #[must_use]
+    pub fn without_streams(default_mode: Mode) -> Self {
+        Self { default_mode, strictest: default_mode, streams: HashMap::new() }
+    }
+
+    /// Compiles the streams of the list. `variable` reads the gate's environment.
+    ///
+    /// # Errors
+    /// The bucket is damaged, or holds a stream that cannot be read.
+    pub fn compile(
+        default_mode: Mode,
+        streams: &[u8],
+        variable: impl Fn(&EnvName) -> Option<Secret>,
+    ) -> Result<Self, Corrupt> {
+        let mut policy = Self::without_streams(default_mode);
+        for record in Bucket::read(streams)?.records() {
+            let record = record?;
+            if record.state == State::Active {
+                let stream = serde_json::from_slice(record.body).map_err(|_| Corrupt)?;
+                policy.insert(stream, &variable);
+            }
+        }
+        Ok(policy)
+    }
+
+    fn insert(&mut self, stream: Stream, variable: &impl Fn(&EnvName) -> Option<Secret>) {
+        let mode = stream.mode.unwrap_or(self.default_mode);
+        self.strictest = self.strictest.max(mode);
+        let id = stream.id.as_str().to_owned();
+        let compiled = CompiledStream {
+            id: id.clone(),
+            parameter: stream.id.parameter(),
+            mode,
+            upstream: match stream.upstream_secret {
+                UpstreamSecret::Replace(name) => Upstream::Replace(variable(&name)),
+                UpstreamSecret::Keep => Upstream::Keep,
+                UpstreamSecret::None => Upstream::None,
+            },
+            supported: stream.requires.iter().all(|need| CAPABILITIES.contains(&need.as_str())),
+        };
+        self.streams.insert(id, compiled);
+    }
+
+    /// The one stream that the claim names, if it names one and the list has it.
+    pub(crate) fn stream_of(&self, claim: &Claim<'_>) -> Option<&CompiledStream> {
+        match &claim.query {
+            Query::Read { streams, .. } => match streams.as_slice() {
+                [only] => self.find(&only.id).filter(|stream| stream.parameter == only.parameter),
+                _ => None,
+            },
+            Query::Unreadable => None,
+        }
+    }
+
+    /// Whether the claim names a stream that the list lacks. A caller with a policy that may be old
+    /// looks for a newer one before it believes that.
+    #[must_use]
+    pub fn misses(&self, claim: &Claim<'_>) -> bool {
+        matches!(&claim.query, Query::Read { streams, .. } if matches!(streams.as_slice(), [only] if self.find(&only.id).is_none()))
+    }
+
+    /// The mode for this claim: the stream's own where one stream is named, else the gate's. Where
+    /// the upstream might read another stream than the gate does, the strictest that could be meant.
+    pub(crate) fn mode_of(&self, claim: &Claim<'_>) -> Mode {
+        let Query::Read { streams, .. } = &claim.query else {
+            return self.strictest;
+        };
+        streams
+            .iter()
+            .map(|named| self.find(&named.id).map_or(self.default_mode, |stream| stream.mode))
+            .max()
+            .unwrap_or(self.default_mode)
+    }
+
+    fn find(&self, id: &[u8]) -> Option<&CompiledStream> {
+        self.streams.get(core::str::from_utf8(id).ok()?)
+    }
+}

@@ -1,0 +1,253 @@
+//! The plugin configuration, parsed once. Strangers, doubles and values over a limit are refused:
+//! Envoy then keeps the configuration it has.
+
+use core::fmt;
+
+use mpgate_contract::{Mode, limits};
+use serde::{Deserialize, Deserializer};
+
+/// How a gate is set up.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The gate's name: two gates of one Envoy share a list only under one name.
+    pub gate: String,
+    /// The mode of streams that have none of their own.
+    pub mode: Mode,
+    /// What becomes of paths outside the protocol.
+    pub unknown_paths: UnknownPaths,
+    /// Whether query parameters that the protocol does not know are forwarded.
+    pub keep_other_parameters: bool,
+    /// Senders with a series of their own in the metrics.
+    pub senders_max: usize,
+    /// Where the list comes from.
+    pub control: Control,
+}
+
+/// What becomes of a path outside the protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownPaths {
+    /// 404.
+    Refuse,
+    /// Forwarded unjudged, for a listener that serves others too.
+    Pass,
+}
+
+/// Where the list comes from.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Control {
+    /// Envoy's cluster for the control service.
+    pub cluster: String,
+    /// The `:authority` of requests to it.
+    pub authority: String,
+    /// Time from one answer to the next question, in milliseconds.
+    pub poll_interval_milliseconds: u64,
+    /// How long control may hold a question open, in seconds.
+    pub wait_seconds: u64,
+    /// Entries asked for in one page.
+    pub page_entries: usize,
+    /// Who polls.
+    pub pollers: Pollers,
+}
+
+/// Which of an Envoy's workers poll.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pollers {
+    /// The holder of the lease: one request at a time for the whole Envoy.
+    One,
+    /// Each for itself. Correct as well, only dearer; for finding out whether a lease is at fault.
+    All,
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SettingsError(String);
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl core::error::Error for SettingsError {}
+
+/// The configuration as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    gate: String,
+    #[serde(default = "enforce")]
+    mode: Mode,
+    #[serde(default = "refuse")]
+    unknown_paths: UnknownPaths,
+    #[serde(default, deserialize_with = "keep_or_drop")]
+    other_parameters: bool,
+    #[serde(default = "senders_max")]
+    senders_max: usize,
+    control: WrittenControl,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenControl {
+    cluster: String,
+    authority: Option<String>,
+    #[serde(default = "poll_interval_milliseconds")]
+    poll_interval_milliseconds: u64,
+    #[serde(default)]
+    wait_seconds: u64,
+    #[serde(default = "page_entries")]
+    page_entries: usize,
+    #[serde(default = "one")]
+    pollers: Pollers,
+}
+
+const fn enforce() -> Mode {
+    Mode::Enforce
+}
+
+const fn refuse() -> UnknownPaths {
+    UnknownPaths::Refuse
+}
+
+const fn senders_max() -> usize {
+    limits::SENDERS_MAX
+}
+
+const fn poll_interval_milliseconds() -> u64 {
+    250
+}
+
+const fn page_entries() -> usize {
+    limits::PAGE_ENTRIES_DEFAULT
+}
+
+const fn one() -> Pollers {
+    Pollers::One
+}
+
+fn keep_or_drop<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Word {
+        Keep,
+        Drop,
+    }
+    Word::deserialize(deserializer).map(|word| matches!(word, Word::Keep))
+}
+
+impl Settings {
+    /// Reads a plugin configuration.
+    ///
+    /// # Errors
+    /// What is wrong with it, where, and what would be right.
+    pub fn parse(bytes: &[u8]) -> Result<Self, SettingsError> {
+        let written: Written = serde_json::from_slice(bytes)
+            .map_err(|error| SettingsError(format!("the plugin configuration: {error}")))?;
+        let control = written.control;
+        is_name("gate", &written.gate)?;
+        is_one_of("senders_max", written.senders_max as u64, 1, limits::SENDERS_MAX as u64)?;
+        is_text("control.cluster", &control.cluster)?;
+        let authority = control.authority.unwrap_or_else(|| control.cluster.clone());
+        is_text("control.authority", &authority)?;
+        let interval = control.poll_interval_milliseconds;
+        is_one_of("control.poll_interval_milliseconds", interval, 50, 60_000)?;
+        is_one_of("control.wait_seconds", control.wait_seconds, 0, limits::WAIT_SECONDS_MAX)?;
+        let page_entries_max = limits::PAGE_ENTRIES_MAX as u64;
+        is_one_of("control.page_entries", control.page_entries as u64, 1, page_entries_max)?;
+        Ok(Self {
+            gate: written.gate,
+            mode: written.mode,
+            unknown_paths: written.unknown_paths,
+            keep_other_parameters: written.other_parameters,
+            senders_max: written.senders_max,
+            control: Control {
+                cluster: control.cluster,
+                authority,
+                poll_interval_milliseconds: interval,
+                wait_seconds: control.wait_seconds,
+                page_entries: control.page_entries,
+                pollers: control.pollers,
+            },
+        })
+    }
+}
+
+fn is_name(member: &str, text: &str) -> Result<(), SettingsError> {
+    let good = (1..=63).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if good {
+        return Ok(());
+    }
+    Err(SettingsError(format!(
+        "{member} is {text:?}, but has to be 1 to 63 lower-case letters, digits or '-'"
+    )))
+}
+
+fn is_text(member: &str, text: &str) -> Result<(), SettingsError> {
+    if (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err(SettingsError(format!(
+        "{member} is {text:?}, but has to be 1 to 255 printable ASCII characters without spaces"
+    )))
+}
+
+fn is_one_of(member: &str, value: u64, min: u64, max: u64) -> Result<(), SettingsError> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(SettingsError(format!("{member} is {value}, but has to be {min} to {max}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shortest_configuration() {
+        let settings = Settings::parse(br#"{"gate":"g","control":{"cluster":"c"}}"#).expect("good");
+        assert_eq!(settings.mode, Mode::Enforce);
+        assert!(settings.unknown_paths == UnknownPaths::Refuse);
+        assert!(!settings.keep_other_parameters);
+        assert_eq!((settings.senders_max, settings.control.page_entries), (1000, 500));
+        assert_eq!(settings.control.authority, "c");
+        assert_eq!(
+            (settings.control.poll_interval_milliseconds, settings.control.wait_seconds),
+            (250, 0)
+        );
+        assert!(settings.control.pollers == Pollers::One);
+    }
+
+    #[test]
+    fn the_longest_configuration() {
+        let settings = Settings::parse(
+            br#"{"gate":"g-1","mode":"dry_run","unknown_paths":"pass","other_parameters":"keep","senders_max":5,
+                 "control":{"cluster":"c","authority":"a","poll_interval_milliseconds":50,"wait_seconds":25,
+                            "page_entries":1000,"pollers":"all"}}"#,
+        )
+        .expect("good");
+        assert_eq!(settings.mode, Mode::DryRun);
+        assert!(settings.unknown_paths == UnknownPaths::Pass && settings.keep_other_parameters);
+        assert!(settings.control.pollers == Pollers::All && settings.control.authority == "a");
+    }
+
+    /// `tests/bad_config`: one mistake a file; its first line says what the error has to name.
+    #[test]
+    fn every_known_mistake_is_refused_by_name() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bad_config");
+        let mut files = 0;
+        for file in std::fs::read_dir(folder).expect("the folder") {
+            let path = file.expect("a file").path();
+            let text = std::fs::read_to_string(&path).expect("text");
+            let (named, config) = text.split_once('\n').expect("two lines");
+            let error = Settings::parse(config.as_bytes())
+                .err()
+                .unwrap_or_else(|| panic!("{path:?} was accepted"));
+            assert!(error.to_string().contains(named), "{path:?}: {error} does not say {named}");
+            files += 1;
+        }
+        assert!(files >= 14, "only {files} files");
+    }
+}
