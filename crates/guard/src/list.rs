@@ -143,13 +143,6 @@ impl<S: SharedData> AllowList<S> {
         })
     }
 
-    /// Notes that control answered and had nothing new.
-    pub fn touch(&self, now: u64) {
-        self.change_state(|state| {
-            Some(SyncState { synced_at: state.synced_at.max(now), ..state.clone() })
-        });
-    }
-
     /// Removes some of what is older than the current generation, from `bucket` on. Answers where to
     /// go on, or `None` when nothing is left to do.
     pub fn sweep(&self, bucket: u16) -> Option<u16> {

@@ -4,6 +4,9 @@
 use mpgate_contract::{Ask, Page};
 use serde::{Deserialize, Serialize};
 
+use crate::query::push_pair;
+use crate::settings::Control;
+
 /// Where the list stands. One value in shared data, replaced by compare-and-swap only.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncState {
@@ -56,6 +59,17 @@ impl SyncState {
     #[must_use]
     pub fn ask(&self) -> Ask {
         Ask { epoch: self.epoch.clone(), since: self.since }
+    }
+
+    /// The path and query of the question to control.
+    #[must_use]
+    pub fn question(&self, control: &Control) -> Vec<u8> {
+        let mut target = b"/v1/allowlist/changes".to_vec();
+        push_pair(&mut target, b"epoch", self.epoch.as_bytes());
+        push_pair(&mut target, b"since", self.since.to_string().as_bytes());
+        push_pair(&mut target, b"limit", control.page_entries.to_string().as_bytes());
+        push_pair(&mut target, b"wait", control.wait_seconds.to_string().as_bytes());
+        target
     }
 
     /// What a checked page means, if it was asked for when `asked_generation` was current.
@@ -132,7 +146,7 @@ impl Lease {
     /// How long a holder that says nothing more is waited for.
     const MILLISECONDS: u64 = 1_500;
 
-    /// The lease that `me` may write: a free one, or its own before a third of it is gone.
+    /// The lease that `me` may write: a free one, or its own again.
     #[must_use]
     pub fn claim(current: Option<&Self>, me: u64, now: u64) -> Option<Self> {
         let mine = Self { holder: me, until: now.saturating_add(Self::MILLISECONDS) };
@@ -181,6 +195,18 @@ pub fn backoff_milliseconds(first: u64, failures: u32, most: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_question_says_where_the_list_stands() {
+        let settings =
+            crate::Settings::parse(br#"{"gate":"g","control":{"cluster":"c","wait_seconds":20}}"#);
+        let control = settings.expect("good").control;
+        let state = SyncState { epoch: "a b&c".to_owned(), since: 7, ..SyncState::default() };
+        assert_eq!(
+            String::from_utf8(state.question(&control)).as_deref(),
+            Ok("/v1/allowlist/changes?epoch=a%20b%26c&since=7&limit=500&wait=20")
+        );
+    }
 
     #[test]
     fn a_lease_is_free_when_it_ended_or_is_ones_own() {

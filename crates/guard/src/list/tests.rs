@@ -138,8 +138,8 @@ fn ready_only_when_the_list_is_whole() {
     assert_eq!(first.apply_to(&list, &list.state()), done(5, false));
     assert!(!list.state().ready);
     assert_eq!(list.state().ask(), Ask { epoch: "e1".to_owned(), since: 5 });
-    let last = feed("e1", false, (5, 9, 9), &[("b", 9, "active")]);
-    assert_eq!(last.apply_to(&list, &list.state()), done(9, true));
+    let second = feed("e1", false, (5, 9, 9), &[("b", 9, "active")]);
+    assert_eq!(second.apply_to(&list, &list.state()), done(9, true));
     let state = list.state();
     assert!(state.ready && state.filled && state.phase == Phase::Live);
     assert_eq!((state.since, state.synced_at), (9, 100));
@@ -341,13 +341,12 @@ fn a_page_that_kills_its_vm_is_backed_off() {
 }
 
 #[test]
-fn an_answer_without_news_moves_the_time_only() {
+fn a_page_without_news_moves_the_time_only() {
     let (_, list) = filled();
-    let before = list.state();
-    list.touch(500);
-    assert_eq!(list.state(), SyncState { synced_at: 500, ..before });
-    list.touch(400);
-    assert_eq!(list.state().synced_at, 500);
+    let before = SyncState { synced_at: 0, ..list.state() };
+    assert_eq!(feed("e1", false, (5, 5, 5), &[]).apply_to(&list, &list.state()), done(5, true));
+    assert_eq!(SyncState { synced_at: 0, ..list.state() }, before);
+    assert_eq!(list.state().synced_at, 100);
 }
 
 /// Many pages, many lists, any cut: the table holds what the feed said last.

@@ -1,0 +1,149 @@
+//! Every call to the host, and nothing else. Header values cross as bytes only: the SDK's `String`
+//! calls trap the VM on bytes that a client controls.
+//!
+//! A call that the host answers with an error it has no business to answer here (a capability that
+//! the operator withheld, say) panics inside the SDK. That is wanted: the VM dies, the request gets
+//! 503, and nothing goes on unjudged.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use mpgate_guard::{SharedData, SwapError};
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{Action, BufferType, Bytes, MapType, MetricType, Status};
+
+/// Envoy's shared data.
+pub(crate) struct EnvoySharedData;
+
+impl SharedData for EnvoySharedData {
+    fn get(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        let (value, version) = hostcalls::get_shared_data(key).ok()?;
+        Some((value.unwrap_or_default(), version?))
+    }
+
+    fn create(&self, key: &str, value: &[u8]) {
+        if let Err(status) = hostcalls::set_shared_data(key, Some(value), None) {
+            log::error!("cannot create shared data {key}: {status:?}");
+        }
+    }
+
+    fn swap(&self, key: &str, value: &[u8], version: u32) -> Result<(), SwapError> {
+        hostcalls::set_shared_data(key, Some(value), Some(version)).map_err(|_| SwapError)
+    }
+}
+
+/// Unix time.
+pub(crate) fn now() -> Duration {
+    hostcalls::get_current_time()
+        .ok()
+        .and_then(|time: SystemTime| time.duration_since(UNIX_EPOCH).ok())
+        .unwrap_or_default()
+}
+
+pub(crate) fn set_tick_period(period: Duration) {
+    // Fails for no period that is not zero.
+    let _ = hostcalls::set_tick_period(period);
+}
+
+pub(crate) fn plugin_configuration() -> Bytes {
+    hostcalls::get_buffer(BufferType::PluginConfiguration, 0, usize::MAX)
+        .ok()
+        .flatten()
+        .unwrap_or_default()
+}
+
+/// The `vm_id` of the plugin's `vm_config`.
+pub(crate) fn vm_id() -> Bytes {
+    hostcalls::get_property(vec!["plugin_vm_id"]).ok().flatten().unwrap_or_default()
+}
+
+pub(crate) fn request_headers() -> Vec<(String, Bytes)> {
+    hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default()
+}
+
+pub(crate) fn set_request_header(name: &str, value: &[u8]) {
+    expected(hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value)));
+}
+
+pub(crate) fn remove_request_header(name: &str) {
+    expected(hostcalls::remove_map_value(MapType::HttpRequestHeaders, name));
+}
+
+pub(crate) fn response_headers() -> Vec<(String, Bytes)> {
+    hostcalls::get_map_bytes(MapType::HttpResponseHeaders).unwrap_or_default()
+}
+
+pub(crate) fn remove_response_header(name: &str) {
+    expected(hostcalls::remove_map_value(MapType::HttpResponseHeaders, name));
+}
+
+pub(crate) fn response_trailers() -> Vec<(String, Bytes)> {
+    hostcalls::get_map_bytes(MapType::HttpResponseTrailers).unwrap_or_default()
+}
+
+pub(crate) fn remove_response_trailer(name: &str) {
+    expected(hostcalls::remove_map_value(MapType::HttpResponseTrailers, name));
+}
+
+/// Empties the part of a response's body that is here.
+pub(crate) fn drop_response_body(bytes: usize) {
+    expected(hostcalls::set_buffer(BufferType::HttpResponseBody, 0, bytes, &[]));
+}
+
+/// Answers the request here; the callback that calls this returns what it returns.
+pub(crate) fn respond(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Action {
+    expected(hostcalls::send_http_response(u32::from(status), headers.to_vec(), Some(body)));
+    Action::Pause
+}
+
+/// Sets `wasm.{name}` in the request's filter state.
+pub(crate) fn set_filter_state(name: &str, value: &str) {
+    expected(hostcalls::set_property(vec![name], Some(value.as_bytes())));
+}
+
+pub(crate) fn define_counter(name: &str) -> Option<u32> {
+    hostcalls::define_metric(MetricType::Counter, name).ok()
+}
+
+pub(crate) fn define_gauge(name: &str) -> Option<u32> {
+    hostcalls::define_metric(MetricType::Gauge, name).ok()
+}
+
+pub(crate) fn increment(metric: u32) {
+    expected(hostcalls::increment_metric(metric, 1));
+}
+
+pub(crate) fn record(metric: u32, value: u64) {
+    expected(hostcalls::record_metric(metric, value));
+}
+
+/// Sends a GET to a cluster; the answer comes to the root context's `on_http_call_response`.
+pub(crate) fn get(cluster: &str, authority: &str, path: &str, timeout: Duration) -> Option<u32> {
+    let headers = vec![
+        (":method", "GET"),
+        (":path", path),
+        (":authority", authority),
+        ("accept", "application/json"),
+    ];
+    hostcalls::dispatch_http_call(cluster, headers, None, vec![], timeout).ok()
+}
+
+pub(crate) fn call_response_status() -> Bytes {
+    hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status")
+        .ok()
+        .flatten()
+        .unwrap_or_default()
+}
+
+pub(crate) fn call_response_body(bytes: usize) -> Bytes {
+    hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, bytes)
+        .ok()
+        .flatten()
+        .unwrap_or_default()
+}
+
+/// The host refuses these calls for no argument that this crate passes.
+fn expected(result: Result<(), Status>) {
+    if let Err(status) = result {
+        log::error!("the host refused a call: {status:?}");
+    }
+}
