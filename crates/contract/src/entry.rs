@@ -5,7 +5,10 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConsumerId, EnvName, KeyId, NameError, SenderName, StreamId, limits};
+use crate::{
+    CertificateName, ConsumerId, EnvName, EventPattern, KeyId, NameError, Network, SenderName,
+    StreamId, limits,
+};
 
 /// What is done about a verdict. The order is one of strictness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -74,10 +77,27 @@ pub struct Grant {
     /// First second at which the key is valid no more, Unix time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expire_time: Option<u64>,
+    /// Events it may send; empty: all. Needs the capability [`EVENTS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<EventPattern>,
+    /// Networks it may send from; empty: any. Needs [`SOURCE_NETWORKS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source_networks: Vec<Network>,
+    /// Names one of which the client's certificate must carry; empty: no certificate is asked for.
+    /// Needs [`CERTIFICATE_NAMES`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificate_names: Vec<CertificateName>,
     /// Capabilities a gateway must have to honour this grant. One that lacks any refuses the key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<String>,
 }
+
+/// The capability to restrict a key to event names.
+pub const EVENTS: &str = "events";
+/// The capability to restrict a key to source networks.
+pub const SOURCE_NETWORKS: &str = "source_networks";
+/// The capability to restrict a key to client certificates.
+pub const CERTIFICATE_NAMES: &str = "certificate_names";
 
 /// What the gate needs to know of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +111,12 @@ pub struct Stream {
     /// Its own mode; without one the gate's default holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
+    /// The mode of the protocol's own rules for this stream; without one the gate's holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol_rules: Option<Mode>,
+    /// Whether a refusal looks like GA4's answer to anything; without a word the gate's holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent: Option<bool>,
     /// Which secret the upstream is sent.
     pub upstream_secret: UpstreamSecret,
     /// Capabilities a gateway must have to serve this stream.
@@ -105,7 +131,23 @@ impl Grant {
     pub fn within_limits(&self) -> bool {
         !self.streams.is_empty()
             && self.streams.len() <= limits::STREAMS_PER_GRANT_MAX
+            && self.events.len() <= limits::EVENTS_PER_GRANT_MAX
+            && self.source_networks.len() <= limits::NETWORKS_PER_GRANT_MAX
+            && self.certificate_names.len() <= limits::CERTIFICATE_NAMES_PER_GRANT_MAX
             && self.requires.len() <= limits::REQUIRES_MAX
+    }
+
+    /// The capabilities a gateway needs for what this grant restricts: what control writes into
+    /// `requires`.
+    #[must_use]
+    pub fn needs(&self) -> Vec<String> {
+        let restrictions = [
+            (EVENTS, self.events.is_empty()),
+            (SOURCE_NETWORKS, self.source_networks.is_empty()),
+            (CERTIFICATE_NAMES, self.certificate_names.is_empty()),
+        ];
+        let needed = restrictions.iter().filter(|(_, unrestricted)| !unrestricted);
+        needed.map(|(capability, _)| (*capability).to_owned()).collect()
     }
 }
 
@@ -228,9 +270,30 @@ mod tests {
             streams: vec![StreamId::parse("G-A").expect("a stream")],
             not_before: None,
             expire_time: None,
+            events: vec![],
+            source_networks: vec![],
+            certificate_names: vec![],
             requires: vec![],
         };
         assert!(grant.within_limits());
+        assert!(grant.needs().is_empty());
+        grant.events =
+            vec![EventPattern::parse("a").expect("a pattern"); limits::EVENTS_PER_GRANT_MAX];
+        let network = Network::parse("::/0").expect("a network");
+        grant.source_networks = vec![network; limits::NETWORKS_PER_GRANT_MAX];
+        let name = CertificateName::parse("a").expect("a name");
+        grant.certificate_names = vec![name.clone(); limits::CERTIFICATE_NAMES_PER_GRANT_MAX];
+        assert!(grant.within_limits());
+        assert_eq!(grant.needs(), [EVENTS, SOURCE_NETWORKS, CERTIFICATE_NAMES]);
+        grant.certificate_names.push(name);
+        assert!(!grant.within_limits());
+        grant.certificate_names.clear();
+        grant.source_networks.push(network);
+        assert!(!grant.within_limits());
+        grant.source_networks.clear();
+        grant.events.push(EventPattern::parse("a").expect("a pattern"));
+        assert!(!grant.within_limits());
+        grant.events.clear();
         grant.requires = vec![String::new(); limits::REQUIRES_MAX + 1];
         assert!(!grant.within_limits());
         grant.requires.clear();

@@ -19,13 +19,20 @@
 mod base62;
 mod digest;
 mod entry;
+mod event;
 pub mod limits;
 mod name;
+mod network;
 mod page;
 mod secret;
 
 pub use digest::{Digest, DigestError};
-pub use entry::{Environment, Grant, Mode, State, Stream, UpstreamSecret, UpstreamSecretError};
-pub use name::{ConsumerId, EnvName, KeyId, NameError, SenderName, StreamId};
+pub use entry::{
+    CERTIFICATE_NAMES, EVENTS, Environment, Grant, Mode, SOURCE_NETWORKS, State, Stream,
+    UpstreamSecret, UpstreamSecretError,
+};
+pub use event::EventPattern;
+pub use name::{CertificateName, ConsumerId, EnvName, KeyId, NameError, SenderName, StreamId};
+pub use network::Network;
 pub use page::{Ask, KeyEntry, Page, PageFault, StreamEntry};
 pub use secret::{Secret, SecretShape, issue};

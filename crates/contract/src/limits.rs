@@ -19,6 +19,21 @@ pub const ENV_NAME_BYTES_MAX: usize = 64;
 /// A key names the few streams it may write; a longer list belongs into several keys.
 pub const STREAMS_PER_GRANT_MAX: usize = 50;
 
+/// Event patterns of a grant; one prefix pattern replaces many names.
+pub const EVENTS_PER_GRANT_MAX: usize = 100;
+
+/// An event name, as GA4 has it (A3 of the protocol's limits), and so an event pattern.
+pub const EVENT_NAME_CHARS_MAX: usize = 40;
+
+/// Networks of a grant.
+pub const NETWORKS_PER_GRANT_MAX: usize = 50;
+
+/// Certificate names of a grant.
+pub const CERTIFICATE_NAMES_PER_GRANT_MAX: usize = 20;
+
+/// One subject alternative name; a SPIFFE id has at most 2 048 bytes, real ones far fewer.
+pub const CERTIFICATE_NAME_BYTES_MAX: usize = 255;
+
 /// One grant as JSON. It is read at every request of its key, so it stays small.
 pub const GRANT_BYTES_MAX: usize = 8 * 1024;
 

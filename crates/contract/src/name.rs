@@ -9,7 +9,7 @@ use crate::limits;
 
 /// Why a text is not a name: says the rule, so that it can be shown to the person who typed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NameError(&'static str);
+pub struct NameError(pub(crate) &'static str);
 
 impl fmt::Display for NameError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -106,6 +106,15 @@ name!(
             .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_')
 );
 
+name!(
+    /// A subject alternative name of a client's certificate: a URI (`spiffe://…`) or a DNS name,
+    /// compared as it stands.
+    CertificateName,
+    "a certificate name is 1 to 255 printable ASCII characters without spaces",
+    |text| (1..=limits::CERTIFICATE_NAME_BYTES_MAX).contains(&text.len())
+        && text.iter().all(u8::is_ascii_graphic)
+);
+
 impl StreamId {
     /// The query parameter that names this stream.
     #[must_use]
@@ -182,6 +191,18 @@ mod tests {
     fn a_stream_knows_its_parameter() {
         assert_eq!(StreamId::parse("G-A").map(|id| id.parameter()), Ok("measurement_id"));
         assert_eq!(StreamId::parse("1:1:web:a").map(|id| id.parameter()), Ok("firebase_app_id"));
+    }
+
+    #[test]
+    fn certificate_names_are_printable() {
+        let longest = "a".repeat(255);
+        for good in ["spiffe://acme/billing", "billing.acme.example", &longest] {
+            assert!(CertificateName::parse(good).is_ok(), "{good}");
+        }
+        let too_long = "a".repeat(256);
+        for bad in ["", "a b", "ä", "a\n", &too_long] {
+            assert!(CertificateName::parse(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
