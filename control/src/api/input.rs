@@ -1,0 +1,269 @@
+//! Reads request bodies and query strings, member by member, so that a refusal can name the one at
+//! fault. Strangers, doubles and wrong types are refused before anything is done.
+
+use std::collections::BTreeMap;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use axum::response::IntoResponse;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::problem::{Problem, Reason};
+use crate::store::Slice;
+
+/// A name for people.
+pub(super) const DISPLAY_NAME_CHARS_MAX: usize = 200;
+
+/// A key's description.
+pub(super) const DESCRIPTION_CHARS_MAX: usize = 1_000;
+
+/// Items of one list answer.
+const PAGE_SIZE_DEFAULT: u32 = 50;
+const PAGE_SIZE_MAX: u32 = 1_000;
+
+/// The members of a JSON object.
+#[derive(Debug)]
+pub(super) struct Members(BTreeMap<String, Value>);
+
+impl Members {
+    /// Refuses every member that is not one of these.
+    pub(super) fn only(&self, known: &[&str]) -> Result<(), Problem> {
+        match self.0.keys().find(|name| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some(name) => Err(Problem::field(
+                &clip(name),
+                format!("This member is not known here; known are {}.", known.join(", ")),
+            )),
+        }
+    }
+
+    /// Whether the member is there, be it `null`.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// A member that may be absent or `null`.
+    pub(super) fn optional<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> Result<Option<T>, Problem> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => read(value).map(Some).map_err(|detail| Problem::field(name, detail)),
+        }
+    }
+
+    /// A member that must be there.
+    pub(super) fn required<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> Result<T, Problem> {
+        self.optional(name, read)?
+            .ok_or_else(|| Problem::field(name, format!("{name} is required.")))
+    }
+}
+
+/// Reads a string by the rule of its type.
+pub(super) fn text<T, E: ToString>(
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> impl FnOnce(&Value) -> Result<T, String> {
+    |value| {
+        let text = value.as_str().ok_or("This member is a string.")?;
+        parse(text).map_err(|error| error.to_string())
+    }
+}
+
+/// Reads words for people: of limited length, and without characters that would move a terminal.
+pub(super) fn words(chars_max: usize) -> impl FnOnce(&Value) -> Result<String, String> {
+    move |value| {
+        let text = value.as_str().ok_or("This member is a string.")?;
+        if text.chars().count() > chars_max {
+            return Err(format!("At most {chars_max} characters."));
+        }
+        if text.chars().any(char::is_control) {
+            return Err("No control characters.".to_owned());
+        }
+        Ok(text.to_owned())
+    }
+}
+
+/// Reads a non-empty list of different strings.
+pub(super) fn list<T: PartialEq, E: ToString>(
+    items_max: usize,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> impl FnOnce(&Value) -> Result<Vec<T>, String> {
+    move |value| {
+        let items = value.as_array().ok_or("This member is a list of strings.")?;
+        if items.is_empty() || items.len() > items_max {
+            return Err(format!("Between 1 and {items_max} items."));
+        }
+        let mut read = Vec::with_capacity(items.len());
+        for item in items {
+            let text = item.as_str().ok_or("This member is a list of strings.")?;
+            let item = parse(text).map_err(|error| error.to_string())?;
+            if read.contains(&item) {
+                return Err(format!("{text} is there twice."));
+            }
+            read.push(item);
+        }
+        Ok(read)
+    }
+}
+
+/// Somebody else's text, short enough to be repeated in an answer.
+fn clip(text: &str) -> String {
+    text.chars().filter(|char| !char.is_control()).take(64).collect()
+}
+
+impl<S: Send + Sync> FromRequest<S> for Members {
+    type Rejection = axum::response::Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        if !is_json(request.headers()) {
+            let detail = "Send the body as content-type: application/json.";
+            return Err(Problem::new(Reason::UnsupportedMediaType, detail).into_response());
+        }
+        let body =
+            Bytes::from_request(request, state).await.map_err(IntoResponse::into_response)?;
+        serde_json::from_slice(&body).map_err(|error| {
+            let detail =
+                format!("The body is not one JSON object without repeated members ({error}).");
+            Problem::new(Reason::InvalidArgument, detail).into_response()
+        })
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return false };
+    let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
+}
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members;
+
+            fn expecting(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                out.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry::<String, Value>()? {
+                    if members.insert(name, value).is_some() {
+                        return Err(de::Error::custom("a member is there twice"));
+                    }
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// The parameters of a query string.
+#[derive(Debug)]
+pub(super) struct Parameters(BTreeMap<String, String>);
+
+impl Parameters {
+    /// Refuses every parameter that is not one of these.
+    pub(super) fn only(&self, known: &[&str]) -> Result<(), Problem> {
+        match self.0.keys().find(|name| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some(name) if known.is_empty() => {
+                Err(Problem::field(&clip(name), "This method has no query parameters."))
+            }
+            Some(name) => Err(Problem::field(
+                &clip(name),
+                format!("This query parameter is not known here; known are {}.", known.join(", ")),
+            )),
+        }
+    }
+
+    /// A parameter as it came.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// A parameter by the rule of its type.
+    pub(super) fn parse<T, E: ToString>(
+        &self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, Problem> {
+        self.get(name)
+            .map(|text| parse(text).map_err(|error| Problem::field(name, error.to_string())))
+            .transpose()
+    }
+
+    /// A whole number.
+    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Problem> {
+        self.parse(name, |text| {
+            // `u64::from_str` would take a plus sign.
+            if text.bytes().all(|byte| byte.is_ascii_digit()) {
+                text.parse().map_err(|_| "a whole number below 2^64")
+            } else {
+                Err("a whole number")
+            }
+        })
+    }
+
+    /// What every list takes (AIP-158): `pageSize`, `pageToken`, `showDeleted`.
+    pub(super) fn slice(&self) -> Result<Slice, Problem> {
+        self.only(&["pageSize", "pageToken", "showDeleted"])?;
+        let size = match self.number("pageSize")? {
+            None | Some(0) => PAGE_SIZE_DEFAULT,
+            Some(size) => u32::try_from(size).unwrap_or(PAGE_SIZE_MAX).min(PAGE_SIZE_MAX),
+        };
+        let after = self.parse("pageToken", |text| match text {
+            "" => Ok(0),
+            _ if text.len() == 16 => u64::from_str_radix(text, 16).map_err(|_| PAGE_TOKEN_RULE),
+            _ => Err(PAGE_TOKEN_RULE),
+        })?;
+        let show_deleted = self.parse("showDeleted", |text| match text {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err("showDeleted is true or false"),
+        })?;
+        Ok(Slice {
+            after: after.unwrap_or(0),
+            limit: size,
+            show_deleted: show_deleted.unwrap_or(false),
+        })
+    }
+}
+
+const PAGE_TOKEN_RULE: &str = "pageToken is the nextPageToken of the page before";
+
+/// The token that [`Parameters::slice`] reads; empty when there is no next page.
+pub(super) fn page_token(next: Option<u64>) -> String {
+    next.map(|after| format!("{after:016x}")).unwrap_or_default()
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Parameters {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Query(pairs) =
+            Query::<Vec<(String, String)>>::from_request_parts(parts, state).await.map_err(
+                |_| Problem::new(Reason::InvalidArgument, "The query string cannot be read."),
+            )?;
+        let mut parameters = BTreeMap::new();
+        for (name, value) in pairs {
+            if parameters.contains_key(&name) {
+                return Err(Problem::field(&clip(&name), "This query parameter is there twice."));
+            }
+            parameters.insert(name, value);
+        }
+        Ok(Self(parameters))
+    }
+}

@@ -1,0 +1,104 @@
+//! Around every request: its id, one log line, a panic made a 500, and every refusal a problem.
+//!
+//! The log line holds the route, never the path or the query: people paste tokens into both.
+
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use tokio::task::JoinHandle;
+
+use super::problem::{PROBLEM_JSON, Problem};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+pub(super) async fn observe(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = request_id(request.headers());
+    let method = known_method(request.method());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+
+    // A task of its own: a panic ends it and nothing else. A change goes on when its caller hangs up,
+    // so that what was committed is also announced; a question is dropped with its caller.
+    let is_question = request.method().is_safe();
+    let mut task = Task { handle: tokio::spawn(next.run(request)), is_question };
+    let response = (&mut task.handle)
+        .await
+        .unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response());
+    let mut response = as_problem(response);
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+
+    let status = response.status().as_u16();
+    let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
+    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if status >= 500 {
+        tracing::error!(request_id = id, method, route, status, duration_ms, "request");
+    } else {
+        tracing::info!(request_id = id, method, route, status, duration_ms, "request");
+    }
+    response
+}
+
+/// A request's work.
+struct Task {
+    handle: JoinHandle<Response>,
+    is_question: bool,
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        if self.is_question {
+            self.handle.abort();
+        }
+    }
+}
+
+/// The caller's id if it can be one, else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|text| {
+        (1..=64).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    });
+    given.map_or_else(new_id, str::to_owned)
+}
+
+fn new_id() -> String {
+    let mut random = [0; 8];
+    // An id that repeats is a nuisance in the log, not a reason to refuse work.
+    getrandom::fill(&mut random).ok();
+    hex::encode(random)
+}
+
+/// A method is the client's text; only those with a meaning are logged.
+fn known_method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// The layers below answer some requests by themselves, in plain text. Their status and `Allow` stay.
+fn as_problem(response: Response) -> Response {
+    let status = response.status();
+    let is_problem =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == PROBLEM_JSON);
+    if is_problem || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let allow = response.headers().get(header::ALLOW).cloned();
+    let mut response = Problem::of_status(status).into_response();
+    if let Some(allow) = allow {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
+}

@@ -1,0 +1,219 @@
+//! The command line: what may be typed, and the exit status of each way to end.
+//!
+//! A token is never an argument: arguments are seen by every user of the machine.
+
+mod client;
+mod consumers;
+mod keys;
+mod output;
+mod principals;
+mod streams;
+mod target;
+
+use core::fmt;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::filter::LevelFilter;
+
+use self::client::{Client, Connection};
+use self::output::Format;
+use crate::serve::{Settings, serve};
+
+const AFTER_HELP: &str = "\
+Environment:
+  MPGATE_URL         where control is (default http://127.0.0.1:8430)
+  MPGATE_TOKEN       the token to call it with
+  MPGATE_TOKEN_FILE  a file that holds the token, if MPGATE_TOKEN is not set
+
+Exit status:
+  0  done
+  1  control refused the request, or something failed here
+  2  the command line is wrong
+  4  control cannot be reached
+
+Examples:
+  mpgate serve --database mpgate.sqlite
+  export MPGATE_TOKEN_FILE=mpgate.sqlite.admin-token
+  mpgate consumers create acme
+  mpgate streams create G-ABC123 --consumer acme --environment production --upstream-secret none
+  mpgate keys create --consumer acme --sender billing --stream G-ABC123";
+
+/// Control of mpgate, a gate for Measurement Protocol traffic: the service and its command line.
+#[derive(Debug, Parser)]
+#[command(name = "mpgate", version, after_help = AFTER_HELP, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the control service
+    Serve(ServeArgs),
+    /// Measurement consumers: the tenants that own streams and keys
+    Consumers(Remote<consumers::Verb>),
+    /// Data streams: what events are written to, with their mode and upstream secret policy
+    Streams(Remote<streams::Verb>),
+    /// API keys: the secrets that senders send with
+    Keys(Remote<keys::Verb>),
+    /// Principals: who may call control
+    Principals(Remote<principals::Verb>),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mpgate serve
+  mpgate serve --listen 127.0.0.1:0 --database /var/lib/mpgate/mpgate.sqlite
+  mpgate serve --listen 0.0.0.0:8430 --allow-plaintext-on-the-network --admin-token-file admin-token
+
+The address it listens on is printed on standard output; log lines are JSON on standard error.")]
+struct ServeArgs {
+    /// Address to listen on; port 0 lets the system choose
+    #[arg(long, env = "MPGATE_LISTEN", default_value = "127.0.0.1:8430", value_name = "ADDRESS")]
+    listen: core::net::SocketAddr,
+    /// The database file; created, with mode 0600, if it is missing
+    #[arg(long, env = "MPGATE_DATABASE", default_value = "mpgate.sqlite", value_name = "FILE")]
+    database: PathBuf,
+    /// Where a new database's first admin token goes: a new file of mode 0600. Without this it goes to
+    /// the terminal, or without a terminal to `<database>.admin-token`
+    #[arg(long, env = "MPGATE_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
+    /// Listen on more than loopback although there is no TLS: tokens travel in clear
+    #[arg(long, env = "MPGATE_ALLOW_PLAINTEXT_ON_THE_NETWORK")]
+    allow_plaintext_on_the_network: bool,
+    /// How much is logged: error, warn, info or debug
+    #[arg(long, env = "MPGATE_LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
+    log_level: LevelFilter,
+}
+
+#[derive(Debug, Args)]
+struct Remote<V: Subcommand> {
+    #[command(flatten)]
+    connection: Connection,
+    /// A table for people, or the API's own JSON
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    output: Format,
+    #[command(subcommand)]
+    verb: V,
+}
+
+/// Why a command did not do as told.
+#[derive(Debug)]
+enum CliError {
+    /// The command line is wrong in a way that clap cannot see.
+    Usage(String),
+    /// Control refused, or something failed here.
+    Failed(String),
+    /// Control cannot be reached.
+    Unreachable(String),
+}
+
+impl CliError {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Failed(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Unreachable(_) => 4,
+        })
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Usage(text) | Self::Failed(text) | Self::Unreachable(text)) = self;
+        out.write_str(text)
+    }
+}
+
+impl From<io::Error> for CliError {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// Reads the process's arguments and runs the command they name.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return end(&CliError::from(error)),
+    };
+    let result = runtime.block_on(run_command(cli.command));
+    // A task that does not end in time must not keep the process alive.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => end(&error),
+    }
+}
+
+fn end(error: &CliError) -> ExitCode {
+    // If standard error is gone there is nobody left to tell.
+    writeln!(io::stderr(), "error: {error}").ok();
+    error.exit_code()
+}
+
+async fn run_command(command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Serve(arguments) => run_serve(arguments).await,
+        Command::Consumers(remote) => {
+            consumers::run(remote.verb, &Client::new(&remote.connection)?, remote.output).await
+        }
+        Command::Streams(remote) => {
+            streams::run(remote.verb, &Client::new(&remote.connection)?, remote.output).await
+        }
+        Command::Keys(remote) => {
+            keys::run(remote.verb, &Client::new(&remote.connection)?, remote.output).await
+        }
+        Command::Principals(remote) => {
+            principals::run(remote.verb, &Client::new(&remote.connection)?, remote.output).await
+        }
+    }
+}
+
+async fn run_serve(arguments: ServeArgs) -> Result<(), CliError> {
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_writer(io::stderr)
+        .with_max_level(arguments.log_level)
+        .init();
+    let settings = Settings {
+        listen: arguments.listen,
+        database: arguments.database,
+        admin_token_file: arguments.admin_token_file,
+        allow_plaintext_on_the_network: arguments.allow_plaintext_on_the_network,
+    };
+    serve(settings).await.map_err(|error| CliError::Failed(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        fn look(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            let has_verbs = command.get_subcommands().next().is_some();
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(has_verbs || help.contains("mpgate "), "no example in the help of{path}");
+            for verb in command.get_subcommands() {
+                look(verb, &path);
+            }
+        }
+        look(&Cli::command(), "");
+    }
+}

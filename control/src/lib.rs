@@ -1,0 +1,14 @@
+//! The control service: who may send with which secret, told to every gate as one list of changes.
+//!
+//! `api` speaks HTTP, `store` remembers, `keys` issues secrets, `changes` builds the pages that a
+//! gate reads; `serve` puts them behind a socket, and `cli` is the operator's side of the same API.
+
+mod api;
+mod changes;
+pub mod cli;
+pub mod keys;
+pub mod names;
+mod private_file;
+pub mod serve;
+pub mod store;
+mod time;

@@ -1,0 +1,174 @@
+//! `mpgate serve`: opens the database, hands out the first admin token, listens, and ends quickly
+//! when told to.
+
+use core::fmt;
+use core::time::Duration;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::api::{App, router};
+use crate::keys::issue_token;
+use crate::names::PrincipalId;
+use crate::store::{OpenError, Role, Store, StoreError};
+use crate::time;
+
+/// How long requests under way may take once the process was told to end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The id of the first principal.
+const FIRST_ADMIN: &str = "admin";
+
+/// What `serve` needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to listen; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// The database file; created if missing.
+    pub database: PathBuf,
+    /// Where the first admin token goes. `None`: to the terminal, or without one to a file beside
+    /// the database.
+    pub admin_token_file: Option<PathBuf>,
+    /// Tokens may travel in clear to other machines.
+    pub allow_plaintext_on_the_network: bool,
+}
+
+/// Why control does not run.
+#[derive(Debug)]
+pub enum ServeError {
+    /// The address is not loopback, and nobody said that plaintext will do.
+    Plaintext(SocketAddr),
+    /// The address cannot be listened on.
+    Listen(SocketAddr, io::Error),
+    /// The database cannot be used.
+    Open(OpenError),
+    /// The first admin could not be stored.
+    Store(StoreError),
+    /// The operating system has no random bytes.
+    NoRandom(getrandom::Error),
+    /// The first admin token could not be written there.
+    TokenFile(PathBuf, io::Error),
+    /// Standard output or the signals failed.
+    Io(io::Error),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plaintext(address) => write!(
+                out,
+                "{address} can be reached from other machines, and tokens would travel in clear; listen on \
+                 127.0.0.1, or say --allow-plaintext-on-the-network"
+            ),
+            Self::Listen(address, error) => {
+                write!(out, "cannot listen on {address}: {error}; choose another with --listen")
+            }
+            Self::Open(error) => error.fmt(out),
+            Self::Store(error) => error.fmt(out),
+            Self::NoRandom(error) => write!(out, "no random bytes: {error}"),
+            Self::TokenFile(path, error) => write!(
+                out,
+                "cannot write the first admin token to {}: {error}; the file must be new, so move it away or name \
+                 another with --admin-token-file",
+                path.display()
+            ),
+            Self::Io(error) => error.fmt(out),
+        }
+    }
+}
+
+impl core::error::Error for ServeError {}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// See [`ServeError`].
+pub async fn serve(settings: Settings) -> Result<(), ServeError> {
+    let address = settings.listen;
+    if !address.ip().is_loopback() && !settings.allow_plaintext_on_the_network {
+        return Err(ServeError::Plaintext(address));
+    }
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Io)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Io)?;
+    // Before the database: a taken port leaves no file behind.
+    let listener =
+        TcpListener::bind(address).await.map_err(|error| ServeError::Listen(address, error))?;
+    let store = Store::open(&settings.database).await.map_err(ServeError::Open)?;
+    first_admin(&store, &settings).await?;
+
+    let local = listener.local_addr().map_err(ServeError::Io)?;
+    writeln!(io::stdout(), "listening on http://{local}").map_err(ServeError::Io)?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %local, "listening");
+
+    let (stop, stopping) = watch::channel(false);
+    let mut stopped = stopping.clone();
+    let app = router(App { store: store.clone(), stopping });
+    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
+        stopped.changed().await.ok();
+    });
+    let mut server = tokio::spawn(server.into_future());
+    tokio::select! {
+        _ = terminate.recv() => (),
+        _ = interrupt.recv() => (),
+        ended = &mut server => {
+            return ended.map_err(io::Error::other).and_then(|result| result).map_err(ServeError::Io);
+        }
+    }
+    stop.send_replace(true);
+    if tokio::time::timeout(GRACE, server).await.is_err() {
+        tracing::warn!("some requests did not end in time");
+    }
+    // Closing waits for transactions under way; beyond the grace the log of SQLite does as well.
+    tokio::time::timeout(GRACE, store.close()).await.ok();
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// A database that never had a principal gets one, and its token goes where only its owner looks.
+async fn first_admin(store: &Store, settings: &Settings) -> Result<(), ServeError> {
+    if store.has_principals().await.map_err(ServeError::Store)? {
+        return Ok(());
+    }
+    let issued = issue_token().map_err(ServeError::NoRandom)?;
+    let id =
+        PrincipalId::parse(FIRST_ADMIN).map_err(|error| ServeError::Io(io::Error::other(error)))?;
+    let file = match &settings.admin_token_file {
+        Some(path) => Some(path.clone()),
+        None if io::stdout().is_terminal() => None,
+        None => Some(beside(&settings.database)),
+    };
+    // The file first: a token that was stored and never told would lock everybody out.
+    if let Some(path) = &file {
+        issued
+            .token
+            .create_file(path)
+            .map_err(|error| ServeError::TokenFile(path.clone(), error))?;
+    }
+    let stored =
+        store.create_principal(&id, "First administrator", Role::Admin, issued.digest, time::now());
+    if let Err(error) = stored.await {
+        if let Some(path) = &file {
+            std::fs::remove_file(path).ok();
+        }
+        return Err(ServeError::Store(error));
+    }
+    let Some(path) = &file else {
+        let mut out = io::stdout().lock();
+        return writeln!(out, "the first admin token, shown this once:")
+            .and_then(|()| issued.token.write_line(&mut out))
+            .map_err(ServeError::Io);
+    };
+    tracing::info!(file = %path.display(), "the first admin token is in this file");
+    Ok(())
+}
+
+/// `mpgate.sqlite` -> `mpgate.sqlite.admin-token`.
+fn beside(database: &Path) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push(".admin-token");
+    path.into()
+}
