@@ -1,0 +1,274 @@
+//! The control service as a child process, and its HTTP API as the tests and the demo use it.
+
+use std::fmt;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+
+use crate::artifacts;
+use crate::collector::announced;
+use crate::http1;
+use crate::message::{Request, Response};
+use crate::process::Process;
+
+const START: Duration = Duration::from_secs(30);
+
+/// A running `mpgate serve` with a database of its own.
+pub struct Control {
+    address: SocketAddr,
+    directory: PathBuf,
+    token: String,
+    process: Option<Process>,
+}
+
+/// A key as it was issued. The secret is shown this once.
+#[derive(Clone)]
+pub struct IssuedKey {
+    /// `measurementConsumers/{mc}/apiKeys/{key}`.
+    pub name: String,
+    /// What the sender presents as `api_secret`.
+    pub secret: String,
+    /// The revision that brought it.
+    pub revision: u64,
+}
+
+impl IssuedKey {
+    /// The key's id: the last part of its name.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.name.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for IssuedKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "IssuedKey({})", self.name)
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Control({})", self.address)
+    }
+}
+
+impl Control {
+    /// Starts a control service on a free port, with its database in `directory`.
+    ///
+    /// # Errors
+    /// It was not built, or does not start.
+    pub fn start(directory: &Path) -> Result<Self> {
+        Self::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), directory)
+    }
+
+    /// Starts it on this address.
+    ///
+    /// # Errors
+    /// It was not built, or does not start; the address may be taken.
+    pub fn start_at(listen: SocketAddr, directory: &Path) -> Result<Self> {
+        let (process, address) = serve(listen, directory)?;
+        let token = fs::read_to_string(admin_token_file(directory))
+            .context("the first admin token")?
+            .trim()
+            .to_owned();
+        let directory = directory.to_owned();
+        Ok(Self { address, directory, token, process: Some(process) })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The token of the first admin.
+    #[must_use]
+    pub fn admin_token(&self) -> &str {
+        &self.token
+    }
+
+    /// The file that holds it.
+    #[must_use]
+    pub fn admin_token_file(&self) -> PathBuf {
+        admin_token_file(&self.directory)
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        database(&self.directory)
+    }
+
+    /// Kills the service, as a lost machine would. The database stays.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Brings a killed service back, on the same address and the same database.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn restart(&mut self) -> Result<()> {
+        self.kill();
+        let (process, _) = serve(self.address, &self.directory)?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// How it ended; nothing while it lives, or was killed by [`Self::kill`].
+    ///
+    /// # Errors
+    /// The operating system does not say.
+    pub fn exit_status(&mut self) -> Result<Option<ExitStatus>> {
+        self.process.as_mut().map_or(Ok(None), Process::exit_status)
+    }
+
+    /// What the service has written: its log.
+    #[must_use]
+    pub fn output(&self) -> String {
+        let process = self.process.as_ref();
+        process.map(|process| process.stdout() + &process.stderr()).unwrap_or_default()
+    }
+
+    /// Any call, as the first admin. A status over 299 is an answer too.
+    ///
+    /// # Errors
+    /// The service does not answer.
+    pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Response> {
+        let bearer = format!("Bearer {}", self.token);
+        let request = Request::new(method, path).header("authorization", bearer);
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        http1::send(self.address, &request)
+    }
+
+    /// Creates a consumer.
+    ///
+    /// # Errors
+    /// The service refuses.
+    pub fn create_consumer(&self, consumer: &str) -> Result<()> {
+        let path = format!("/v1/measurementConsumers?measurementConsumerId={consumer}");
+        self.done("POST", &path, Some(&json!({})))?;
+        Ok(())
+    }
+
+    /// Creates a stream; returns the revision that brought it. Without a mode the gate's holds.
+    ///
+    /// # Errors
+    /// The service refuses.
+    pub fn create_stream(
+        &self,
+        consumer: &str,
+        stream: &str,
+        mode: Option<&str>,
+        upstream_secret: &str,
+    ) -> Result<u64> {
+        let mut body = json!({
+            "streamId": stream,
+            "environment": "production",
+            "upstreamSecret": upstream_secret,
+        });
+        if let Some(mode) = mode {
+            body["mode"] = mode.into();
+        }
+        let path = format!("/v1/measurementConsumers/{consumer}/dataStreams");
+        revision(&self.done("POST", &path, Some(&body))?)
+    }
+
+    /// Changes members of a stream, `{"mode": "dry_run"}` for example; returns the new revision.
+    ///
+    /// # Errors
+    /// The service refuses.
+    pub fn change_stream(&self, consumer: &str, stream: &str, change: &Value) -> Result<u64> {
+        let path = format!("/v1/measurementConsumers/{consumer}/dataStreams/{stream}");
+        revision(&self.done("PATCH", &path, Some(change))?)
+    }
+
+    /// Issues a key for a sender.
+    ///
+    /// # Errors
+    /// The service refuses.
+    pub fn create_key(&self, consumer: &str, sender: &str, streams: &[&str]) -> Result<IssuedKey> {
+        self.create_key_with(consumer, &json!({"sender": sender, "dataStreams": streams}))
+    }
+
+    /// Issues a key from a whole body, for `notBefore` and `expireTime`.
+    ///
+    /// # Errors
+    /// The service refuses.
+    pub fn create_key_with(&self, consumer: &str, body: &Value) -> Result<IssuedKey> {
+        let path = format!("/v1/measurementConsumers/{consumer}/apiKeys");
+        let key = self.done("POST", &path, Some(body))?;
+        let text = |name: &str| key[name].as_str().map(str::to_owned);
+        Ok(IssuedKey {
+            name: text("name").context("a key without a name")?,
+            secret: text("authenticationKey").context("a key without its secret")?,
+            revision: revision(&key)?,
+        })
+    }
+
+    /// Deletes a key; returns the revision that revoked it.
+    ///
+    /// # Errors
+    /// The service refuses.
+    pub fn delete_key(&self, name: &str) -> Result<u64> {
+        revision(&self.done("DELETE", &format!("/v1/{name}"), None)?)
+    }
+
+    /// Makes a principal with the role of a gateway and returns its token.
+    ///
+    /// # Errors
+    /// The service refuses.
+    pub fn create_gateway_token(&self) -> Result<String> {
+        let principal = self.done("POST", "/v1/principals", Some(&json!({"role": "gateway"})))?;
+        let token = principal["token"].as_str();
+        token.map(str::to_owned).context("a principal without a token")
+    }
+
+    /// The newest revision there is.
+    ///
+    /// # Errors
+    /// The service does not answer.
+    pub fn head(&self) -> Result<u64> {
+        let path = "/v1/allowlist/changes?epoch=&since=0&limit=1&wait=0";
+        let page = self.done("GET", path, None)?;
+        page["head"].as_u64().context("a page without a head")
+    }
+
+    fn done(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+        let answer = self.call(method, path, body)?;
+        if answer.status != 200 {
+            bail!("{method} {path}: {} {}", answer.status, answer.text());
+        }
+        answer.json()
+    }
+}
+
+fn serve(listen: SocketAddr, directory: &Path) -> Result<(Process, SocketAddr)> {
+    let mut command = Command::new(artifacts::control()?);
+    command.arg("serve").arg("--listen").arg(listen.to_string());
+    command.arg("--database").arg(database(directory));
+    command.arg("--admin-token-file").arg(admin_token_file(directory));
+    let mut process = Process::start("control", command, directory)?;
+    let address = process.wait_for("control's address", START, announced)?;
+    Ok((process, address))
+}
+
+fn database(directory: &Path) -> PathBuf {
+    directory.join("control.sqlite")
+}
+
+fn admin_token_file(directory: &Path) -> PathBuf {
+    directory.join("admin-token")
+}
+
+fn revision(resource: &Value) -> Result<u64> {
+    resource["revision"].as_u64().context("a resource without a revision")
+}

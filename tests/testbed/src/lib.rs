@@ -1,0 +1,32 @@
+//! Starts real Envoys, controls and collectors as child processes, on free ports, and ends them.
+//!
+//! Envoy runs the *shipped* configuration with other addresses, and the release module. Nothing here
+//! stands in for either. The end-to-end tests and `cargo xtask demo` use the same [`Stack`].
+
+pub mod artifacts;
+pub mod collector;
+pub mod config;
+pub mod control;
+pub mod envoy;
+pub mod http1;
+#[cfg(feature = "http2")]
+pub mod http2;
+pub mod message;
+pub mod metrics;
+pub mod poll;
+pub mod port;
+pub mod process;
+pub mod stack;
+#[cfg(feature = "tls")]
+pub mod tls;
+pub mod toolchain;
+pub mod upstream;
+
+pub use collector::Collector;
+pub use config::EnvoyConfig;
+pub use control::{Control, IssuedKey};
+pub use envoy::Envoy;
+pub use message::{Request, Response};
+pub use metrics::Metrics;
+pub use stack::Stack;
+pub use upstream::{Answer, Upstream};
