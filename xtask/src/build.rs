@@ -1,0 +1,42 @@
+//! Setting up and building: the steps that the demo and the tests share.
+
+use anyhow::Result;
+use mpgate_testbed::toolchain::{self, WASM_TARGET};
+
+use crate::steps::{Steps, cargo};
+use crate::terminal::Terminal;
+
+/// How many steps [`build`] takes.
+pub(crate) const BUILD_STEPS: usize = 2;
+
+pub(crate) fn setup_only(terminal: Terminal) -> Result<()> {
+    setup(&mut Steps::new(terminal, 1))
+}
+
+pub(crate) fn build_only(terminal: Terminal) -> Result<()> {
+    let mut steps = Steps::new(terminal, 1 + BUILD_STEPS);
+    setup(&mut steps)?;
+    build(&mut steps)
+}
+
+/// Gets what is missing, or says what to install.
+pub(crate) fn setup(steps: &mut Steps) -> Result<()> {
+    steps.step("set-up", || {
+        let mut tell = |step: &str| println!("  {step}");
+        toolchain::c_compiler()?;
+        toolchain::wasm_target(&mut tell)?;
+        let envoy = toolchain::envoy(&mut tell)?;
+        println!("  Envoy {} at {}", toolchain::ENVOY_VERSION, envoy.display());
+        Ok(())
+    })
+}
+
+/// Builds the module as it is shipped, and the programs around it.
+pub(crate) fn build(steps: &mut Steps) -> Result<()> {
+    steps.step("the filter, as a release module", || {
+        cargo(&["build", "--release", "--target", WASM_TARGET, "--package", "mpgate", "--lib"])
+    })?;
+    steps.step("control service and collector", || {
+        cargo(&["build", "--package", "mpgate-control", "--package", "mpgate-collector"])
+    })
+}

@@ -1,0 +1,56 @@
+//! `cargo xtask <verb>`: what a person runs, and what CI runs. The same thing.
+//!
+//! Nothing is built or installed behind anybody's back: each step is named before it runs, its output
+//! is shown while it runs, and its time is told after.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::terminal::Terminal;
+
+mod build;
+mod demo;
+mod ports;
+mod steps;
+mod terminal;
+mod test;
+mod tour;
+
+/// Set-up, build, demo and tests of mpgate.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Command {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Get what is missing: Envoy and the wasm target.
+    Setup,
+    /// Build the filter (release module), the control service and the collector.
+    Build,
+    /// Watch genuine events pass and spoofed ones bounce off a real Envoy.
+    Demo(demo::Options),
+    /// Run all tests: format, lints, unit and table tests, and a real Envoy with the release module.
+    Test(test::Options),
+}
+
+fn main() -> ExitCode {
+    let command = Command::parse();
+    let terminal = Terminal::detect();
+    let done = match command.verb {
+        Verb::Setup => build::setup_only(terminal),
+        Verb::Build => build::build_only(terminal),
+        Verb::Demo(options) => demo::run(&options, terminal),
+        Verb::Test(options) => test::run(&options, terminal),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\n{} {error:#}", terminal.bad("✗"));
+            ExitCode::FAILURE
+        }
+    }
+}
