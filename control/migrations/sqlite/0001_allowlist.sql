@@ -1,5 +1,6 @@
 -- The allowlist, its owners and who may change it. Times are Unix seconds. The triggers hold what a
 -- wrong program must not be able to break; the program checks first and says it in words.
+-- A CHECK that is NULL passes, hence IS and coalesce around what JSON may lack.
 
 PRAGMA application_id = 1836083060; -- "mpgt"
 
@@ -44,9 +45,10 @@ CREATE TABLE streams (
     consumer_id     TEXT    NOT NULL REFERENCES consumers (consumer_id),
     -- A stream of the contract, byte for byte as the gate is given it.
     stream_json     TEXT    NOT NULL CHECK (json_valid(stream_json) AND length(stream_json) <= 8192
-        AND json_extract(stream_json, '$.id') = stream_id
-        AND json_extract(stream_json, '$.consumer') = consumer_id
-        AND json_extract(stream_json, '$.environment') IN ('production', 'staging', 'development')),
+        AND json_extract(stream_json, '$.id') IS stream_id
+        AND json_extract(stream_json, '$.consumer') IS consumer_id
+        AND coalesce(json_extract(stream_json, '$.environment'), '')
+            IN ('production', 'staging', 'development')),
     display_name    TEXT    NOT NULL CHECK (length(display_name) <= 200),
     state           TEXT    NOT NULL CHECK (state IN ('active', 'revoked')),
     revision        INTEGER NOT NULL UNIQUE CHECK (revision > 0),
@@ -65,8 +67,8 @@ CREATE TABLE api_keys (
     digest          BLOB    NOT NULL UNIQUE CHECK (length(digest) = 32),
     -- A grant of the contract, byte for byte as the gate is given it.
     grant_json      TEXT    NOT NULL CHECK (json_valid(grant_json) AND length(grant_json) <= 8192
-        AND json_extract(grant_json, '$.key_id') = key_id
-        AND json_array_length(grant_json, '$.streams') > 0),
+        AND json_extract(grant_json, '$.key_id') IS key_id
+        AND coalesce(json_array_length(grant_json, '$.streams'), 0) > 0),
     nickname        TEXT    NOT NULL CHECK (length(nickname) <= 200),
     description     TEXT    NOT NULL CHECK (length(description) <= 1000),
     state           TEXT    NOT NULL CHECK (state IN ('active', 'revoked')),

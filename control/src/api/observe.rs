@@ -102,3 +102,45 @@ fn as_problem(response: Response) -> Response {
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_one_request_and_nothing_else() {
+        let broken = |request: Request| async move {
+            assert!(request.uri().query().is_none(), "this request breaks the handler");
+            "whole"
+        };
+        let app = Router::new().route("/", get(broken)).layer(from_fn(observe));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}/", listener.local_addr().expect("an address"));
+        let server = tokio::spawn(axum::serve(listener, app).into_future());
+        let client = reqwest::Client::new();
+        for _ in 0..2 {
+            let answer = client.get(format!("{url}?x")).send().await.expect("an answer");
+            assert_eq!(answer.status(), 500);
+            let problem: serde_json::Value = answer.json().await.expect("a problem");
+            assert_eq!(problem["reason"], "INTERNAL");
+            let id =
+                client.get(&url).header("x-request-id", "abc-1").send().await.expect("an answer");
+            assert_eq!(id.headers()["x-request-id"], "abc-1");
+            assert_eq!(id.text().await.ok().as_deref(), Some("whole"));
+        }
+        server.abort();
+    }
+
+    #[test]
+    fn only_what_can_be_an_id_is_taken_over() {
+        for (given, taken) in [("abc-1", true), ("", false), ("a b", false), ("a\"b", false)] {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_ID, HeaderValue::from_static(given));
+            assert_eq!(request_id(&headers) == given, taken, "{given}");
+        }
+    }
+}
