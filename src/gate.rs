@@ -8,11 +8,13 @@ use mpgate_guard::{AllowList, Claim, Policy, Settings};
 
 use crate::host::EnvoySharedData;
 use crate::meters::Meters;
+use crate::watch::Watch;
 
 pub(crate) struct Gate {
     pub(crate) settings: Settings,
     pub(crate) list: AllowList<EnvoySharedData>,
     pub(crate) meters: Meters,
+    pub(crate) watch: Watch,
     policy: RefCell<Rc<Policy>>,
     ready: Cell<bool>,
     compiled: Cell<Option<Version>>,
@@ -26,8 +28,9 @@ impl Gate {
         let list = AllowList::new(EnvoySharedData, &settings.control.cluster, &settings.gate);
         list.create();
         let gate = Self {
-            policy: RefCell::new(Rc::new(Policy::without_streams(settings.mode))),
+            policy: RefCell::new(Rc::new(Policy::without_streams(&settings))),
             meters: Meters::new(settings.senders_max),
+            watch: Watch::default(),
             ready: Cell::new(false),
             compiled: Cell::new(None),
             list,
@@ -45,7 +48,7 @@ impl Gate {
         if self.compiled.get() == Some(version) {
             return;
         }
-        match Policy::compile(self.settings.mode, &self.list.streams(), upstream_secret) {
+        match Policy::compile(&self.settings, &self.list.streams(), upstream_secret) {
             Ok(policy) => {
                 *self.policy.borrow_mut() = Rc::new(policy);
                 self.compiled.set(Some(version));

@@ -53,7 +53,7 @@ pub(crate) fn plugin_configuration() -> Bytes {
 
 /// The `vm_id` of the plugin's `vm_config`.
 pub(crate) fn vm_id() -> Bytes {
-    hostcalls::get_property(vec!["plugin_vm_id"]).ok().flatten().unwrap_or_default()
+    property(&["plugin_vm_id"]).unwrap_or_default()
 }
 
 pub(crate) fn request_headers() -> Vec<(String, Bytes)> {
@@ -66,6 +66,34 @@ pub(crate) fn set_request_header(name: &str, value: &[u8]) {
 
 pub(crate) fn remove_request_header(name: &str) {
     expected(hostcalls::remove_map_value(MapType::HttpRequestHeaders, name));
+}
+
+/// Up to `bytes` of the body that is held here.
+pub(crate) fn request_body(bytes: usize) -> Bytes {
+    hostcalls::get_buffer(BufferType::HttpRequestBody, 0, bytes).ok().flatten().unwrap_or_default()
+}
+
+/// The address of the sender, as Envoy's `source.address` has it.
+pub(crate) fn source_address() -> Bytes {
+    property(&["source", "address"]).unwrap_or_default()
+}
+
+/// The first URI and the first DNS name of the client's certificate.
+pub(crate) fn certificate_names() -> Vec<Bytes> {
+    ["uri_san_peer_certificate", "dns_san_peer_certificate"]
+        .into_iter()
+        .filter_map(|attribute| property(&["connection", attribute]))
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+fn property(path: &[&str]) -> Option<Bytes> {
+    hostcalls::get_property(path.to_vec()).ok().flatten()
+}
+
+/// Makes the following calls about another request; whether it is still there.
+pub(crate) fn enter_context(context: u32) -> bool {
+    hostcalls::set_effective_context(context).is_ok()
 }
 
 pub(crate) fn response_headers() -> Vec<(String, Bytes)> {

@@ -26,6 +26,7 @@ mod meters;
 mod poller;
 mod root;
 mod stream;
+mod watch;
 
 /// What Envoy calls first. The SDK's macro makes a public function; the room keeps it private.
 mod export {

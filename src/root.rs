@@ -54,13 +54,14 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         if let Some((gate, poller)) = &mut self.set_up {
             gate.refresh();
+            gate.watch.tick(host::now());
             poller.tick();
         }
     }
 
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
         let (gate, _) = self.set_up.as_ref()?;
-        Some(Box::new(Stream::new(Rc::clone(gate))))
+        Some(Box::new(Stream::new(Rc::clone(gate), context)))
     }
 
     fn get_type(&self) -> Option<ContextType> {

@@ -1,8 +1,12 @@
-//! One request: read its headers once, let the guard decide, do what it says.
+//! One request: read its headers once, let the guard decide, do what it says. The body is held back
+//! only where the guard asks for it, and read once, when all of it is here.
 
 use std::rc::Rc;
 
-use mpgate_guard::{Action as Verb, Claim, Decision, Forward, Request, Standing, decide};
+use mpgate_guard::{
+    Action as Verb, Arrival, BODY_BYTES_MAX, Claim, Decision, Forward, Known, Peer, Request,
+    Ruling, Standing, decide,
+};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -11,12 +15,58 @@ use crate::host;
 
 pub(crate) struct Stream {
     gate: Rc<Gate>,
+    context: u32,
+    /// The head of a request whose body is awaited, and how much of that is here.
+    held: Option<(Head, usize)>,
     guards_answer: bool,
 }
 
+type Head = Vec<(String, Vec<u8>)>;
+
 impl Stream {
-    pub(crate) const fn new(gate: Rc<Gate>) -> Self {
-        Self { gate, guards_answer: false }
+    pub(crate) const fn new(gate: Rc<Gate>, context: u32) -> Self {
+        Self { gate, context, held: None, guards_answer: false }
+    }
+
+    /// Decides and acts, or holds the request until its body is here.
+    fn rule(&mut self, head: Head, arrival: Arrival<'_>) -> Action {
+        let claim = Claim::read(Request { headers: &head }, &self.gate.settings);
+        match self.decide(&claim, arrival) {
+            Ruling::Decided(decision) => self.act(&decision, &head),
+            Ruling::WantsBody => {
+                self.gate.watch.expects_body(self.context, host::now());
+                self.held = Some((head, 0));
+                Action::Pause
+            }
+        }
+    }
+
+    fn decide<'a>(&self, claim: &Claim<'a>, arrival: Arrival<'_>) -> Ruling<'a> {
+        let gate = &self.gate;
+        let (ready, policy) = gate.standing(claim);
+        let known = match claim.digest() {
+            Some(digest) => gate.list.lookup(digest).known(digest),
+            None => Ok(None),
+        };
+        let peer = match &known {
+            Ok(Some(known)) if Known::asks_for_peer(known) => peer(),
+            _ => Peer::default(),
+        };
+        let standing = Standing { ready, policy: &policy, known, peer, now: host::now() };
+        decide(claim, standing, &gate.settings, arrival)
+    }
+
+    fn act(&mut self, decision: &Decision<'_>, head: &Head) -> Action {
+        mark(decision);
+        self.gate.meters.count(decision);
+        match &decision.action {
+            Verb::Forward(forward) => self.forward(forward),
+            Verb::Answer(answer) => {
+                // What is logged or traced from here on has no query, and so no secret.
+                host::set_request_header(":path", path_without_query(head));
+                host::respond(answer.status, &answer.headers, &answer.body)
+            }
+        }
     }
 
     fn forward(&mut self, forward: &Forward<'_>) -> Action {
@@ -32,33 +82,41 @@ impl Stream {
         }
         Action::Continue
     }
+
+    /// All of the body is here.
+    fn complete(&mut self) -> Action {
+        let Some((head, bytes)) = self.held.take() else {
+            return Action::Continue;
+        };
+        let body = host::request_body(bytes);
+        self.rule(head, Arrival::Whole(&body))
+    }
 }
 
 impl Context for Stream {}
 
 impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        let headers = host::request_headers();
-        let claim = Claim::read(Request { headers: &headers });
-        let (ready, policy) = self.gate.standing(&claim);
-        let lookup = claim.digest().map(|digest| (digest, self.gate.list.lookup(digest)));
-        let record = match &lookup {
-            Some((digest, lookup)) => lookup.bucket().and_then(|bucket| bucket.find(digest)),
-            None => Ok(None),
-        };
-        let standing = Standing { ready, policy: &policy, record, now: host::now().as_secs() };
-        let decision = decide(&claim, &standing, &self.gate.settings);
+    fn on_http_request_headers(&mut self, _: usize, is_all: bool) -> Action {
+        let arrival = if is_all { Arrival::Whole(&[]) } else { Arrival::Coming };
+        self.rule(host::request_headers(), arrival)
+    }
 
-        mark(&decision);
-        self.gate.meters.count(&decision);
-        match &decision.action {
-            Verb::Forward(forward) => self.forward(forward),
-            Verb::Refuse(answer) => {
-                // What is logged or traced from here on has no query, and so no secret.
-                host::set_request_header(":path", path_without_query(&headers));
-                host::respond(answer.status, &answer.headers, &answer.body)
-            }
+    fn on_http_request_body(&mut self, bytes: usize, is_all: bool) -> Action {
+        self.gate.watch.saw_body();
+        let Some((_, here)) = &mut self.held else {
+            return Action::Continue;
+        };
+        *here = bytes;
+        if bytes > BODY_BYTES_MAX {
+            let head = self.held.take().map(|(head, _)| head).unwrap_or_default();
+            return self.rule(head, Arrival::TooLarge);
         }
+        if is_all { self.complete() } else { Action::Pause }
+    }
+
+    /// With trailers the body never says that it ended: they do.
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        self.complete()
     }
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
@@ -94,7 +152,7 @@ impl HttpContext for Stream {
 fn mark(decision: &Decision<'_>) {
     let action = match decision.action {
         Verb::Forward(_) => "forward",
-        Verb::Refuse(_) => "refuse",
+        Verb::Answer(_) => "answer",
     };
     host::set_filter_state("mpgate.action", action);
     host::set_filter_state("mpgate.verdict", decision.verdict.label());
@@ -112,9 +170,15 @@ fn mark(decision: &Decision<'_>) {
     }
 }
 
-fn path_without_query(headers: &[(String, Vec<u8>)]) -> &[u8] {
-    headers
-        .iter()
+fn peer() -> Peer {
+    Peer {
+        source: Peer::address(&host::source_address()),
+        certificate_names: host::certificate_names(),
+    }
+}
+
+fn path_without_query(head: &Head) -> &[u8] {
+    head.iter()
         .find(|(name, _)| name == ":path")
         .and_then(|(_, target)| target.split(|byte| *byte == b'?').next())
         .unwrap_or_default()

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use crate::Reason;
+use crate::body::Message;
+use crate::inspection::Inspection;
+use crate::{Reason, Unreadable, Violation};
 
 /// A complete answer of the gate's own.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,20 +17,63 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// RFC 9457.
+/// RFC 9457, with the members that some reasons add.
 #[derive(Serialize)]
-struct Problem {
+struct Problem<'a> {
     r#type: String,
     title: &'static str,
     status: u16,
-    detail: &'static str,
+    detail: String,
     reason: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty", rename = "validationMessages")]
+    violations: Vec<Message<'a>>,
 }
 
 impl Answer {
     /// The refusal for this reason, as `application/problem+json`.
     #[must_use]
     pub fn refusal(reason: Reason) -> Self {
+        Self::problem(reason, reason.detail().to_owned(), &[])
+    }
+
+    /// The refusal of an event that the grant does not cover; it names the event's place, not its name.
+    pub(crate) fn event_not_granted(index: usize) -> Self {
+        let reason = Reason::EventNotGranted;
+        Self::problem(reason, format!("events[{index}]: {}", reason.detail()), &[])
+    }
+
+    /// The refusal of a body that has no single reading.
+    pub(crate) fn unreadable(unreadable: &Unreadable) -> Self {
+        let reason = Reason::BodyUnreadable;
+        Self::problem(reason, format!("{} Here: {unreadable}.", reason.detail()), &[])
+    }
+
+    /// The refusal of a body that breaks the protocol's rules, with each of them.
+    pub(crate) fn of_body(inspection: &Inspection<'_>) -> Self {
+        inspection.unreadable().map_or_else(
+            || {
+                let reason = Reason::ProtocolViolation;
+                Self::problem(reason, reason.detail().to_owned(), inspection.violations())
+            },
+            Self::unreadable,
+        )
+    }
+
+    /// What GA4's validation server says of a body.
+    pub(crate) fn validation(inspection: &Inspection<'_>) -> Self {
+        Self {
+            status: 200,
+            headers: vec![("content-type", "application/json"), ("cache-control", "no-store")],
+            body: inspection.validation_messages(),
+        }
+    }
+
+    /// What GA4 says to anything.
+    pub(crate) const fn accepted_silently() -> Self {
+        Self { status: 204, headers: Vec::new(), body: Vec::new() }
+    }
+
+    fn problem(reason: Reason, detail: String, violations: &[Violation]) -> Self {
         let mut headers =
             vec![("content-type", "application/problem+json"), ("cache-control", "no-store")];
         match reason.status() {
@@ -42,8 +87,9 @@ impl Answer {
             r#type: format!("urn:x-mpgate:reason:{}", reason.label()),
             title: reason.title(),
             status: reason.status(),
-            detail: reason.detail(),
+            detail,
             reason: reason.label(),
+            violations: violations.iter().map(Message::from).collect(),
         };
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         Self { status: reason.status(), headers, body }
@@ -52,8 +98,7 @@ impl Answer {
 
 /// Whether this header of an upstream's answer may reach a sender whose request carried the
 /// upstream's secret. A redirect's `location`, a `refresh` or an echoing debug header may repeat the
-/// URL; so only what cannot is let through. The body goes too, hence no
-/// `content-length`.
+/// URL; so only what cannot is let through. The body goes too, hence no `content-length`.
 #[must_use]
 pub fn keeps_response_header(name: &str) -> bool {
     matches!(name, ":status" | "date" | "server" | "retry-after" | "cache-control")

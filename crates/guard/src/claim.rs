@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use mpgate_contract::{Digest, Secret, SecretShape};
 
+use crate::Settings;
 use crate::query::{self, Pair};
 
 /// The protocol's paths, exact: Envoy has normalised before the gate sees one.
@@ -12,6 +13,9 @@ const DEBUG_COLLECT: &[u8] = b"/debug/mp/collect";
 
 /// Headers of this prefix are the gate's own words to the upstream; a client's are removed.
 const OWN_HEADERS: &str = "x-mpgate-";
+
+/// What a browser sends and a backend does not. Not `sec-fetch-mode`: Node's own `fetch` sends it.
+const BROWSER_HEADERS: [&str; 2] = ["origin", "sec-fetch-site"];
 
 /// The headers of a request, pseudo-headers included, as Envoy hands them over: names in lower case.
 #[derive(Clone, Copy)]
@@ -22,21 +26,35 @@ pub struct Request<'a> {
 
 /// A request's claim: who it says it is and what it wants to write where.
 pub struct Claim<'a> {
-    pub(crate) headers: &'a [(String, Vec<u8>)],
-    pub(crate) path: Option<&'static [u8]>,
+    pub(crate) request: Request<'a>,
+    pub(crate) endpoint: Option<Endpoint>,
     pub(crate) is_post: bool,
     pub(crate) query: Query<'a>,
+    pub(crate) secret: SecretClaim,
+    /// Headers that carried a secret where the gate looks for one.
+    secret_headers: Vec<&'a str>,
+}
+
+/// The protocol's two endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    Collect,
+    DebugCollect,
 }
 
 /// What the query says. If it could not be read, nothing in it counts.
 pub(crate) enum Query<'a> {
     Unreadable,
-    Read { secret: SecretClaim, streams: Vec<StreamClaim<'a>>, others: Vec<Pair<'a>> },
+    Read { streams: Vec<StreamClaim<'a>>, others: Vec<Pair<'a>> },
 }
 
+/// The secret that was presented.
 pub(crate) enum SecretClaim {
     Missing,
+    /// Twice in one place.
     Repeated,
+    /// Another one in another place.
+    Conflicting,
     Malformed,
     Presented(Secret, Digest),
 }
@@ -47,58 +65,120 @@ pub(crate) struct StreamClaim<'a> {
     pub(crate) id: Cow<'a, [u8]>,
 }
 
+impl<'a> Request<'a> {
+    pub(crate) fn header(self, wanted: &str) -> Option<&'a [u8]> {
+        self.named(wanted).next()
+    }
+
+    fn named(self, wanted: &str) -> impl Iterator<Item = &'a [u8]> {
+        let same = move |name: &str| name.eq_ignore_ascii_case(wanted);
+        self.headers.iter().filter(move |(name, _)| same(name)).map(|(_, value)| value.as_slice())
+    }
+
+    /// Whether its body is not what it seems (RFC 9110 8.4).
+    pub(crate) fn is_encoded(self) -> bool {
+        self.named("content-encoding").any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
+    }
+
+    pub(crate) fn is_from_a_browser(self) -> bool {
+        BROWSER_HEADERS.iter().any(|name| self.header(name).is_some())
+    }
+}
+
+impl Endpoint {
+    pub(crate) const fn path(self) -> &'static [u8] {
+        match self {
+            Self::Collect => COLLECT,
+            Self::DebugCollect => DEBUG_COLLECT,
+        }
+    }
+
+    fn of(path: &[u8]) -> Option<Self> {
+        [Self::Collect, Self::DebugCollect].into_iter().find(|endpoint| endpoint.path() == path)
+    }
+}
+
 impl<'a> Claim<'a> {
     /// Reads the claim of a request.
     #[must_use]
-    pub fn read(request: Request<'a>) -> Self {
-        let value = |wanted: &str| {
-            request
-                .headers
-                .iter()
-                .find(|(name, _)| name == wanted)
-                .map(|(_, value)| value.as_slice())
-        };
-        let target = value(":path").unwrap_or_default();
-        let mut halves = target.splitn(2, |byte| *byte == b'?');
-        let path = match halves.next().unwrap_or_default() {
-            COLLECT => Some(COLLECT),
-            DEBUG_COLLECT => Some(DEBUG_COLLECT),
-            _ => None,
+    pub fn read(request: Request<'a>, settings: &Settings) -> Self {
+        let mut halves =
+            request.header(":path").unwrap_or_default().splitn(2, |byte| *byte == b'?');
+        let endpoint = Endpoint::of(halves.next().unwrap_or_default());
+        let mut claim = Self {
+            request,
+            endpoint,
+            is_post: request.header(":method") == Some(b"POST"),
+            query: Query::Unreadable,
+            secret: SecretClaim::Missing,
+            secret_headers: Vec::new(),
         };
         // What is not guarded is not read: a gate on a shared listener costs the others nothing.
-        let query = if path.is_some() { halves.next().unwrap_or_default() } else { &[] };
-        Self {
-            headers: request.headers,
-            path,
-            is_post: value(":method") == Some(b"POST"),
-            query: Query::read(query),
+        if endpoint.is_some() {
+            claim.read_credentials(halves.next().unwrap_or_default(), settings);
         }
+        claim
+    }
+
+    fn read_credentials(&mut self, query: &'a [u8], settings: &Settings) {
+        let mut places = Vec::new();
+        self.query = match Query::read(query) {
+            None => Query::Unreadable,
+            Some((secrets, query)) => {
+                if settings.credentials.query {
+                    places.push(secrets);
+                }
+                query
+            }
+        };
+        let request = self.request;
+        let mut look_in = |name: &'static str, secrets: Vec<Cow<'a, [u8]>>| {
+            if !secrets.is_empty() {
+                self.secret_headers.push(name);
+                places.push(secrets);
+            }
+        };
+        if settings.credentials.x_api_secret {
+            look_in("x-api-secret", request.named("x-api-secret").map(Cow::Borrowed).collect());
+        }
+        if settings.credentials.authorization {
+            let tokens = request.named("authorization").filter_map(bearer_token);
+            look_in("authorization", tokens.map(Cow::Borrowed).collect());
+        }
+        self.secret = SecretClaim::of(places);
     }
 
     /// The digest to look up in the allowlist, if the claim has a secret worth looking up.
     #[must_use]
     pub fn digest(&self) -> Option<&Digest> {
-        match &self.query {
-            Query::Read { secret: SecretClaim::Presented(_, digest), .. } => Some(digest),
+        match &self.secret {
+            SecretClaim::Presented(_, digest) => Some(digest),
             _ => None,
         }
     }
 
     /// The client's headers that only the gate may set.
     pub(crate) fn own_headers(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.headers
+        self.request
+            .headers
             .iter()
             .map(|(name, _)| name.as_str())
             .filter(|name| starts_with_ignoring_case(name, OWN_HEADERS))
     }
 
+    /// The client's headers that carry the presented secret to the gate.
+    pub(crate) fn secret_headers(&self) -> impl Iterator<Item = &'a str> + use<'a, '_> {
+        self.secret_headers.iter().copied()
+    }
+
     /// The client's headers that repeat the presented secret (a `referer`, say).
     pub(crate) fn headers_with_the_secret(&self) -> impl Iterator<Item = &'a str> + use<'a, '_> {
-        let secret = match &self.query {
-            Query::Read { secret: SecretClaim::Presented(secret, _), .. } => secret.expose(),
+        let secret = match &self.secret {
+            SecretClaim::Presented(secret, _) => secret.expose(),
             _ => &[],
         };
-        self.headers
+        self.request
+            .headers
             .iter()
             .filter(move |(name, value)| !name.starts_with(':') && contains(value, secret))
             .map(|(name, _)| name.as_str())
@@ -106,14 +186,13 @@ impl<'a> Claim<'a> {
 }
 
 impl<'a> Query<'a> {
-    fn read(query: &'a [u8]) -> Self {
+    /// The secrets in a query, and the rest of it.
+    fn read(query: &'a [u8]) -> Option<(Vec<Cow<'a, [u8]>>, Self)> {
         let mut secrets = Vec::new();
         let mut streams = Vec::new();
         let mut others = Vec::new();
         for pair in query::pairs(query) {
-            let Ok(pair) = pair else {
-                return Self::Unreadable;
-            };
+            let pair = pair.ok()?;
             let parameter = match pair.name.as_ref() {
                 b"api_secret" => {
                     secrets.push(pair.value);
@@ -132,17 +211,25 @@ impl<'a> Query<'a> {
         if matches!(streams.as_slice(), [only] if only.id.is_empty()) {
             streams.clear();
         }
-        Self::Read { secret: SecretClaim::of(secrets), streams, others }
+        Some((secrets, Self::Read { streams, others }))
     }
 }
 
 impl SecretClaim {
-    fn of(mut presented: Vec<Cow<'_, [u8]>>) -> Self {
-        let Some(secret) = presented.pop() else {
-            return Self::Missing;
-        };
-        if !presented.is_empty() {
-            return Self::Repeated;
+    /// Judges what was presented in each place. The same secret in two places is one secret.
+    fn of(places: Vec<Vec<Cow<'_, [u8]>>>) -> Self {
+        let mut secret = Cow::Borrowed(&[][..]);
+        for mut place in places {
+            let Some(presented) = place.pop() else {
+                continue;
+            };
+            if !place.is_empty() {
+                return Self::Repeated;
+            }
+            if !secret.is_empty() && secret != presented {
+                return Self::Conflicting;
+            }
+            secret = presented;
         }
         if secret.is_empty() {
             return Self::Missing;
@@ -154,6 +241,12 @@ impl SecretClaim {
         let digest = secret.digest();
         Self::Presented(secret, digest)
     }
+}
+
+/// The token of `authorization: Bearer …` (RFC 6750 2.1); the scheme in any case.
+fn bearer_token(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked("bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
 }
 
 fn starts_with_ignoring_case(text: &str, prefix: &str) -> bool {

@@ -21,8 +21,12 @@
 )]
 
 mod answer;
+mod body;
 mod claim;
 mod decide;
+mod decision;
+mod inspection;
+mod judge;
 mod list;
 mod policy;
 mod query;
@@ -32,14 +36,26 @@ mod sync;
 mod table;
 
 pub use answer::{Answer, keeps_response_header};
+pub use body::limits::BODY_BYTES_MAX;
+pub use body::{
+    Ambiguity, Body, Event, Rule, StreamKind, Unreadable, ValidationCode, Violation,
+    limits as body_limits, validation_messages,
+};
 pub use claim::{Claim, Request};
-pub use decide::{Action, Decision, Forward, Outcome, Standing, VerdictWord, decide};
+pub use decide::{Ruling, decide};
+pub use decision::{Action, Decision, Forward, Outcome, VerdictWord};
+pub use inspection::Arrival;
+pub use judge::{Known, Peer, Standing};
 pub use list::{AllowList, Applied, Lookup, SharedData, SwapError};
 pub use policy::Policy;
 pub use reason::{Class, Reason};
-pub use settings::{Control, Pollers, Settings, SettingsError, UnknownPaths};
+pub use settings::{Control, Credentials, Pollers, Settings, SettingsError, UnknownPaths};
 pub use sync::{Attempt, Lease, Phase, SyncState, backoff_milliseconds};
 pub use table::{BUCKETS, Bucket, Corrupt, Record, Stamp, Update, bucket_of};
 
 /// What a grant or a stream may `require` and this version honours.
-pub const CAPABILITIES: &[&str] = &[];
+pub const CAPABILITIES: &[&str] = &[
+    mpgate_contract::EVENTS,
+    mpgate_contract::SOURCE_NETWORKS,
+    mpgate_contract::CERTIFICATE_NAMES,
+];

@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use mpgate_contract::{Digest, Page, State};
 
 use crate::sync::Begin;
-use crate::{Attempt, BUCKETS, Bucket, Corrupt, Lease, Phase, Stamp, SyncState, Update, bucket_of};
+use crate::{
+    Attempt, BUCKETS, Bucket, Corrupt, Known, Lease, Phase, Stamp, SyncState, Update, bucket_of,
+};
 
 /// The version of what lies in shared data. A module that writes it otherwise takes another number,
 /// and with it a table of its own.
@@ -82,11 +84,17 @@ impl Applied {
 }
 
 impl Lookup {
-    /// The bucket.
+    /// What the list has for the digest that was looked up.
     ///
     /// # Errors
-    /// [`Corrupt`] if it is damaged.
-    pub fn bucket(&self) -> Result<Bucket<'_>, Corrupt> {
+    /// [`Corrupt`] if the bucket is damaged.
+    pub fn known(&self, digest: &Digest) -> Result<Option<Known>, Corrupt> {
+        let record = Bucket::read(&self.0)?.find(digest)?;
+        record.as_ref().map(Known::read).transpose()
+    }
+
+    #[cfg(test)]
+    fn bucket(&self) -> Result<Bucket<'_>, Corrupt> {
         Bucket::read(&self.0)
     }
 }

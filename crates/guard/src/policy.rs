@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 
-use mpgate_contract::{EnvName, Mode, Secret, State, Stream, UpstreamSecret};
+use mpgate_contract::{EnvName, Environment, Mode, Secret, State, Stream, UpstreamSecret};
 
 use crate::claim::{Claim, Query};
-use crate::{Bucket, CAPABILITIES, Corrupt};
+use crate::{Bucket, CAPABILITIES, Corrupt, Settings};
 
 /// What the gate knows of all streams.
 pub struct Policy {
     default_mode: Mode,
+    default_protocol_rules: Mode,
+    default_silent: bool,
     strictest: Mode,
     streams: HashMap<String, CompiledStream>,
 }
@@ -18,6 +20,9 @@ pub(crate) struct CompiledStream {
     pub(crate) id: String,
     pub(crate) parameter: &'static str,
     pub(crate) mode: Mode,
+    pub(crate) protocol_rules: Mode,
+    pub(crate) silent: bool,
+    pub(crate) environment: Environment,
     pub(crate) upstream: Upstream,
     pub(crate) supported: bool,
 }
@@ -32,8 +37,14 @@ pub(crate) enum Upstream {
 impl Policy {
     /// A policy without streams: what holds before the first list.
     #[must_use]
-    pub fn without_streams(default_mode: Mode) -> Self {
-        Self { default_mode, strictest: default_mode, streams: HashMap::new() }
+    pub fn without_streams(settings: &Settings) -> Self {
+        Self {
+            default_mode: settings.mode,
+            default_protocol_rules: settings.protocol_rules,
+            default_silent: settings.silent,
+            strictest: settings.mode,
+            streams: HashMap::new(),
+        }
     }
 
     /// Compiles the streams of the list. `variable` reads the gate's environment.
@@ -41,11 +52,11 @@ impl Policy {
     /// # Errors
     /// The bucket is damaged, or holds a stream that cannot be read.
     pub fn compile(
-        default_mode: Mode,
+        settings: &Settings,
         streams: &[u8],
         variable: impl Fn(&EnvName) -> Option<Secret>,
     ) -> Result<Self, Corrupt> {
-        let mut policy = Self::without_streams(default_mode);
+        let mut policy = Self::without_streams(settings);
         for record in Bucket::read(streams)?.records() {
             let record = record?;
             if record.state == State::Active {
@@ -64,6 +75,9 @@ impl Policy {
             id: id.clone(),
             parameter: stream.id.parameter(),
             mode,
+            protocol_rules: stream.protocol_rules.unwrap_or(self.default_protocol_rules),
+            silent: stream.silent.unwrap_or(self.default_silent),
+            environment: stream.environment,
             upstream: match stream.upstream_secret {
                 UpstreamSecret::Replace(name) => Upstream::Replace(variable(&name)),
                 UpstreamSecret::Keep => Upstream::Keep,

@@ -63,6 +63,9 @@ reasons! {
     /// More than one `api_secret`.
     RepeatedSecret = "repeated_secret", Spoofed, 400, "Secret repeated",
         "Send api_secret exactly once.";
+    /// Different secrets in different places.
+    ConflictingSecrets = "conflicting_secrets", Spoofed, 400, "Secrets in conflict",
+        "The query and the headers carry different secrets. Send one.";
     /// It looks like one of ours and is not: a typing error, a cut copy.
     MalformedSecret = "malformed_secret", Spoofed, 401, "Secret malformed",
         "The secret is damaged: its length, alphabet or checksum is wrong. Copy it again, whole.";
@@ -81,6 +84,15 @@ reasons! {
     /// The grant needs a capability this gateway lacks.
     UnsupportedGrant = "unsupported_grant", Spoofed, 403, "Grant unsupported",
         "This gateway is too old to check all that this key's grant restricts. Its operator has to upgrade it.";
+    /// A live secret that came from a browser: whoever opened the page has it.
+    Exposed = "exposed", Spoofed, 403, "Secret exposed",
+        "This request came from a web page, so its secret is known to everybody who opened the page. Rotate the key, and send from a backend.";
+    /// The key may not be used from this network.
+    SourceNotGranted = "source_not_granted", Spoofed, 403, "Source not granted",
+        "This key may not be used from this network.";
+    /// The client's certificate has none of the names the key asks for.
+    CertificateNotGranted = "certificate_not_granted", Spoofed, 403, "Certificate not granted",
+        "This key asks for a client certificate with a name that this connection does not have.";
     /// Neither `measurement_id` nor `firebase_app_id`.
     StreamMissing = "stream_missing", Spoofed, 400, "Stream missing",
         "Name the stream in measurement_id (web) or firebase_app_id (app).";
@@ -90,6 +102,12 @@ reasons! {
     /// The key may not write this stream.
     StreamNotGranted = "stream_not_granted", Spoofed, 403, "Stream not granted",
         "This key may not write this stream.";
+    /// The stream is of another environment than this gate serves.
+    WrongEnvironment = "wrong_environment", Spoofed, 403, "Environment not served",
+        "This stream belongs to another environment than this gateway serves.";
+    /// An event whose name the grant does not cover.
+    EventNotGranted = "event_not_granted", Spoofed, 403, "Event not granted",
+        "This key may not send this event. Nothing of the request was forwarded.";
     /// A path outside the Measurement Protocol.
     UnknownPath = "unknown_path", Malformed, 404, "Path unknown",
         "This gateway serves /mp/collect and /debug/mp/collect.";
@@ -99,6 +117,18 @@ reasons! {
     /// A query that cannot be read in exactly one way.
     BadQuery = "bad_query", Malformed, 400, "Query unreadable",
         "A percent sign in the query must be followed by two hexadecimal digits, and at most 100 parameters may be sent.";
+    /// A body that has no single reading.
+    BodyUnreadable = "body_unreadable", Malformed, 400, "Body unreadable",
+        "The body cannot be read in exactly one way.";
+    /// A body over 130 000 bytes.
+    BodyTooLarge = "body_too_large", Malformed, 413, "Body too large",
+        "A body may have 130000 bytes at most.";
+    /// A body whose content is encoded.
+    ContentEncoded = "content_encoded", Malformed, 415, "Content encoded",
+        "Send the body as it is, without a content-encoding.";
+    /// A body that breaks a rule of the protocol.
+    ProtocolViolation = "protocol_violation", Malformed, 422, "Protocol rules violated",
+        "The body breaks rules of the Measurement Protocol.";
     /// No allowlist has arrived yet.
     NoList = "no_list", Unverified, 503, "Allowlist not loaded",
         "This gateway has no allowlist yet. Try again shortly.";
@@ -132,7 +162,7 @@ mod tests {
         for reason in Reason::ALL {
             let fits = match reason.class() {
                 Class::Spoofed => matches!(reason.status(), 400 | 401 | 403),
-                Class::Malformed => matches!(reason.status(), 400 | 404 | 405),
+                Class::Malformed => matches!(reason.status(), 400 | 404 | 405 | 413 | 415 | 422),
                 Class::Unverified => reason.status() == 503,
             };
             assert!(fits, "{}", reason.label());

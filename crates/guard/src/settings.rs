@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-use mpgate_contract::{Mode, limits};
+use mpgate_contract::{Environment, Mode, limits};
 use serde::{Deserialize, Deserializer};
 
 /// How a gate is set up.
@@ -13,6 +13,14 @@ pub struct Settings {
     pub gate: String,
     /// The mode of streams that have none of their own.
     pub mode: Mode,
+    /// The mode of the protocol's own rules where a stream has none of its own.
+    pub protocol_rules: Mode,
+    /// Whether refusals look like GA4's answer to anything, where a stream does not say.
+    pub silent: bool,
+    /// The environment this gate serves; streams of another are refused. Without one: all.
+    pub environment: Option<Environment>,
+    /// Where senders may put their secret.
+    pub credentials: Credentials,
     /// What becomes of paths outside the protocol.
     pub unknown_paths: UnknownPaths,
     /// Whether query parameters that the protocol does not know are forwarded.
@@ -21,6 +29,17 @@ pub struct Settings {
     pub senders_max: usize,
     /// Where the list comes from.
     pub control: Control,
+}
+
+/// Where senders may put their secret. At least one place is set.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// The protocol's own `api_secret`.
+    pub query: bool,
+    /// The header `x-api-secret`.
+    pub x_api_secret: bool,
+    /// The header `authorization`, scheme `Bearer`.
+    pub authorization: bool,
 }
 
 /// What becomes of a path outside the protocol.
@@ -79,6 +98,13 @@ struct Written {
     gate: String,
     #[serde(default = "enforce")]
     mode: Mode,
+    #[serde(default = "dry_run")]
+    protocol_rules: Mode,
+    #[serde(default)]
+    silent: bool,
+    environment: Option<Environment>,
+    #[serde(default = "query_only")]
+    credentials: Vec<Place>,
     #[serde(default = "refuse")]
     unknown_paths: UnknownPaths,
     #[serde(default, deserialize_with = "keep_or_drop")]
@@ -101,6 +127,23 @@ struct WrittenControl {
     page_entries: usize,
     #[serde(default = "one")]
     pollers: Pollers,
+}
+
+/// One word of `credentials`.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Place {
+    Query,
+    XApiSecret,
+    Authorization,
+}
+
+const fn dry_run() -> Mode {
+    Mode::DryRun
+}
+
+fn query_only() -> Vec<Place> {
+    vec![Place::Query]
 }
 
 const fn enforce() -> Mode {
@@ -146,6 +189,12 @@ impl Settings {
         let written: Written = serde_json::from_slice(bytes)
             .map_err(|error| SettingsError(format!("the plugin configuration: {error}")))?;
         let control = written.control;
+        let places = &written.credentials;
+        if places.is_empty() {
+            return Err(SettingsError(
+                "credentials is empty, but a secret has to come from somewhere".to_owned(),
+            ));
+        }
         is_name("gate", &written.gate)?;
         is_one_of("senders_max", written.senders_max as u64, 1, limits::SENDERS_MAX as u64)?;
         is_text("control.cluster", &control.cluster)?;
@@ -159,6 +208,14 @@ impl Settings {
         Ok(Self {
             gate: written.gate,
             mode: written.mode,
+            protocol_rules: written.protocol_rules,
+            silent: written.silent,
+            environment: written.environment,
+            credentials: Credentials {
+                query: places.contains(&Place::Query),
+                x_api_secret: places.contains(&Place::XApiSecret),
+                authorization: places.contains(&Place::Authorization),
+            },
             unknown_paths: written.unknown_paths,
             keep_other_parameters: written.other_parameters,
             senders_max: written.senders_max,
@@ -210,7 +267,11 @@ mod tests {
         let settings = Settings::parse(br#"{"gate":"g","control":{"cluster":"c"}}"#).expect("good");
         assert_eq!(settings.mode, Mode::Enforce);
         assert!(settings.unknown_paths == UnknownPaths::Refuse);
-        assert!(!settings.keep_other_parameters);
+        assert!(
+            !settings.keep_other_parameters && !settings.silent && settings.environment.is_none()
+        );
+        assert_eq!(settings.protocol_rules, Mode::DryRun);
+        assert!(settings.credentials == Credentials { query: true, ..Credentials::default() });
         assert_eq!((settings.senders_max, settings.control.page_entries), (1000, 500));
         assert_eq!(settings.control.authority, "c");
         assert_eq!(
@@ -224,12 +285,17 @@ mod tests {
     fn the_longest_configuration() {
         let settings = Settings::parse(
             br#"{"gate":"g-1","mode":"dry_run","unknown_paths":"pass","other_parameters":"keep","senders_max":5,
+                 "protocol_rules":"enforce","silent":true,"environment":"staging","credentials":["x-api-secret","authorization"],
                  "control":{"cluster":"c","authority":"a","poll_interval_milliseconds":50,"wait_seconds":25,
                             "page_entries":1000,"pollers":"all"}}"#,
         )
         .expect("good");
         assert_eq!(settings.mode, Mode::DryRun);
         assert!(settings.unknown_paths == UnknownPaths::Pass && settings.keep_other_parameters);
+        assert_eq!(settings.protocol_rules, Mode::Enforce);
+        assert!(settings.silent && settings.environment == Some(Environment::Staging));
+        let headers = Credentials { query: false, x_api_secret: true, authorization: true };
+        assert!(settings.credentials == headers);
         assert!(settings.control.pollers == Pollers::All && settings.control.authority == "a");
     }
 

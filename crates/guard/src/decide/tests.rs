@@ -3,14 +3,15 @@
 //! A row without `reason` expects a genuine, accepted request unless it names another verdict. What
 //! a row does not name is not compared, but for what must always hold: see [`always_true`].
 
+use core::time::Duration;
 use std::collections::HashMap;
 
-use mpgate_contract::{Digest, Secret};
+use mpgate_contract::{Digest, Secret, State};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::{Bucket, Request, Stamp, Update};
+use crate::{Bucket, Corrupt, Known, Peer, Policy, Request, Stamp, Update};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,6 +51,19 @@ struct Row {
     settings: serde_json::Map<String, serde_json::Value>,
     #[serde(default)]
     list: List,
+    /// What is here of the body; without it, nothing yet.
+    body: Option<String>,
+    /// A body of so many spaces.
+    body_bytes: Option<usize>,
+    #[serde(default)]
+    body_too_large: bool,
+    #[serde(default)]
+    source: String,
+    #[serde(default)]
+    certificate_names: Vec<String>,
+    /// Not decided before the body is here.
+    #[serde(default)]
+    wants_body: bool,
     reason: Option<String>,
     verdict: Option<String>,
     outcome: Option<String>,
@@ -61,6 +75,8 @@ struct Row {
     stream: Option<String>,
     remove: Option<Vec<String>>,
     guards_answer: Option<bool>,
+    /// A part of the answer's body.
+    says: Option<String>,
 }
 
 #[derive(Deserialize, Default, Clone, Copy, PartialEq)]
@@ -77,13 +93,13 @@ impl World {
         serde_json::from_str(include_str!("../../tests/world.json")).expect("world.json")
     }
 
-    fn policy(&self, default_mode: Mode) -> Policy {
+    fn policy(&self, settings: &Settings) -> Policy {
         let updates: Vec<_> = self
             .streams
             .iter()
             .map(|entry| update(entry.stream.get().as_bytes(), entry.state, entry.stream.get()))
             .collect();
-        Policy::compile(default_mode, &bucket(&updates), |name| {
+        Policy::compile(settings, &bucket(&updates), |name| {
             self.environment.get(name.as_str()).map(|value| Secret::new(value.clone().into_bytes()))
         })
         .expect("the streams of the world")
@@ -132,23 +148,58 @@ fn every_row_of_the_decision_table() {
                 value.chars().map(|c| u8::try_from(u32::from(c)).expect("Latin-1")).collect(),
             )
         }));
-        let claim = Claim::read(Request { headers: &headers });
+        let claim = Claim::read(Request { headers: &headers }, &settings);
         let policy = match row.list {
-            List::None => Policy::without_streams(settings.mode),
-            List::Whole | List::Damaged => world.policy(settings.mode),
+            List::None => Policy::without_streams(&settings),
+            List::Whole | List::Damaged => world.policy(&settings),
         };
-        let record = match row.list {
-            List::Whole => claim.digest().map_or(Ok(None), |digest| {
-                Bucket::read(&keys).and_then(|bucket| bucket.find(digest))
-            }),
-            List::None => Ok(None),
-            List::Damaged => Err(Corrupt),
+        let standing = Standing {
+            ready: row.list != List::None,
+            policy: &policy,
+            known: known(row, &keys, &claim),
+            peer: peer(row),
+            now: Duration::from_secs(world.now),
         };
-        let standing =
-            Standing { ready: row.list != List::None, policy: &policy, record, now: world.now };
-        let decision = decide(&claim, &standing, &settings);
-        compare(row, &decision);
-        always_true(row, &decision);
+        let spaces = row.body_bytes.map(|bytes| " ".repeat(bytes));
+        let arrival = match spaces.as_ref().or(row.body.as_ref()) {
+            Some(body) => Arrival::Whole(body.as_bytes()),
+            None if row.body_too_large => Arrival::TooLarge,
+            None => Arrival::Coming,
+        };
+        match decide(&claim, standing, &settings, arrival) {
+            Ruling::WantsBody => assert!(row.wants_body, "{}: wants the body", row.name),
+            Ruling::Decided(decision) => {
+                assert!(!row.wants_body, "{}: decided without the body", row.name);
+                compare(row, &decision);
+                always_true(row, &decision);
+            }
+        }
+    }
+}
+
+fn known(row: &Row, keys: &[u8], claim: &Claim<'_>) -> Result<Option<Known>, Corrupt> {
+    match row.list {
+        List::None => Ok(None),
+        List::Damaged => Err(Corrupt),
+        List::Whole => {
+            let Some(digest) = claim.digest() else {
+                return Ok(None);
+            };
+            let record = Bucket::read(keys)?.find(digest)?;
+            record.as_ref().map(Known::read).transpose()
+        }
+    }
+}
+
+/// What the adapter asks Envoy for: nothing where no grant depends on it.
+fn peer(row: &Row) -> Peer {
+    Peer {
+        source: Peer::address(row.source.as_bytes()),
+        certificate_names: row
+            .certificate_names
+            .iter()
+            .map(|name| name.clone().into_bytes())
+            .collect(),
     }
 }
 
@@ -172,10 +223,14 @@ fn compare(row: &Row, decision: &Decision<'_>) {
         assert_eq!(decision.stream.as_deref().unwrap_or_default(), stream, "{name}: stream");
     }
     match &decision.action {
-        Action::Refuse(answer) => {
-            assert_eq!(outcome, "refused", "{name}: refused");
+        Action::Answer(answer) => {
+            assert_ne!(outcome, "dry_run", "{name}: answered");
             if let Some(status) = row.status {
                 assert_eq!(answer.status, status, "{name}: status");
+            }
+            let said = String::from_utf8_lossy(&answer.body);
+            if let Some(says) = &row.says {
+                assert!(said.contains(says.as_str()), "{name}: {said} does not say {says}");
             }
         }
         Action::Forward(forward) => {
@@ -199,7 +254,7 @@ fn always_true(row: &Row, decision: &Decision<'_>) {
     let name = &row.name;
     let printed = format!("{:?}", decision.action);
     if let Action::Forward(forward) = &decision.action {
-        let genuine = decision.verdict == VerdictWord::Genuine;
+        let genuine = decision.outcome == Outcome::Accepted;
         assert_eq!(forward.path.is_some(), genuine, "{name}: only the genuine are written anew");
         assert_eq!(forward.sender.is_some(), genuine, "{name}: only the genuine have a sender");
         assert_eq!(

@@ -1,0 +1,125 @@
+//! Events: their names in order, and what the protocol says of each.
+
+use serde::de::MapAccess;
+
+use super::Event;
+use super::params::{Params, read_items};
+use super::reading::{At, Reading, Step};
+use super::rules::names::{self, NameFault};
+use super::rules::required::{self, Set};
+use super::rules::{Rule, limits};
+use super::violation::Cut;
+use super::walk::{Found, Handler, Members};
+
+/// The fields of an event. `timestamp_micros` and `items` are not in the reference, but Google's own
+/// Event Builder sends them there.
+const FIELDS: &[&str] = &["name", "params", "timestamp_micros", "items"];
+
+/// The events of a body.
+#[derive(Default)]
+pub(super) struct Events<'de> {
+    pub(super) list: Vec<Event<'de>>,
+}
+
+impl<'de> Handler<'de> for Events<'de> {
+    fn value(&mut self, reading: &mut Reading<'de>, found: Found<'de>) {
+        if found != Found::Null {
+            reading.wrong_type(At::Here, "an event");
+            self.list.push(Event { name: None });
+        }
+    }
+
+    fn object<A: MapAccess<'de>>(
+        &mut self,
+        reading: &mut Reading<'de>,
+        members: Members<'de, A>,
+    ) -> Result<(), A::Error> {
+        let mut name = None;
+        let mut params = Params::default();
+        reading.message(FIELDS, members, |reading, members, field| match field {
+            "name" => {
+                name = reading.text(members, field)?;
+                Ok(())
+            }
+            "params" => members.single(reading, Step::Field(field), &mut params),
+            "timestamp_micros" => reading.timestamp(members, field),
+            _ => {
+                if read_items(reading, members)? > 0 {
+                    params.known.insert(required::ITEMS);
+                }
+                Ok(())
+            }
+        })?;
+        match &name {
+            Some(name) => reading.check_event(name, params.known),
+            None => {
+                let index = reading.event_index();
+                reading.violate(
+                    Rule::EventNameMissing,
+                    At::Member("name"),
+                    format_args!("Event at index: [{index}] requires a name."),
+                );
+            }
+        }
+        self.list.push(Event { name });
+        Ok(())
+    }
+}
+
+impl Reading<'_> {
+    fn check_event(&mut self, name: &str, params: Set) {
+        let index = self.event_index();
+        if let Some(fault) = names::event(name, self.stream) {
+            self.event_name(name, index, fault);
+        }
+        for param in params.missing_for(name) {
+            let param = param.name();
+            let path = format!("params.{param}");
+            self.violate(
+                Rule::ParamMissing,
+                At::Member(&path),
+                format_args!(
+                    "Event at index: [{index}] with name [{name}] requires parameter [{param}]."
+                ),
+            );
+        }
+    }
+
+    fn event_name(&mut self, name: &str, index: usize, fault: NameFault) {
+        let path = At::Coarse("events");
+        let name = Cut(name);
+        match fault {
+            NameFault::Reserved => self.violate(
+                Rule::EventNameReserved,
+                path,
+                format_args!("Event at index: [{index}] has name [{name}] which is reserved."),
+            ),
+            NameFault::AppOnly => self.violate(
+                Rule::EventAppOnly,
+                path,
+                format_args!(
+                    "Event at index: [{index}] has name [{name}] which is reserved for app streams."
+                ),
+            ),
+            _ => self.violate(
+                Rule::EventNameInvalid,
+                path,
+                format_args!("Event at index: [{index}] has invalid name [{name}]. {fault}"),
+            ),
+        }
+    }
+
+    /// Checks how many events there are.
+    pub(super) fn check_event_count(&mut self, count: usize) {
+        if count > limits::EVENTS_MAX {
+            self.violate(
+                Rule::TooManyEvents,
+                At::Coarse("events"),
+                format_args!(
+                    "Measurement has [{count}] events. Requests may have at most [{}].",
+                    limits::EVENTS_MAX
+                ),
+            );
+        }
+    }
+}

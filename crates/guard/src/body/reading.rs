@@ -1,0 +1,174 @@
+//! The state of one reading: where it is, what it has seen, what it has found wrong.
+
+use core::fmt;
+use std::borrow::Cow;
+
+use serde::de::{Error, MapAccess};
+
+use super::StreamKind;
+use super::ambiguity::Ambiguity;
+use super::field::{self, Field};
+use super::rules::{Rule, limits};
+use super::violation::{Cut, Violations};
+use super::walk::Members;
+
+/// One step from the body's root to a value.
+#[derive(Clone, Debug)]
+pub(super) enum Step<'de> {
+    /// A field of a message.
+    Field(&'static str),
+    /// A name that the sender chose.
+    Name(Cow<'de, str>),
+    /// An element of a list.
+    Index(usize),
+}
+
+/// Where a violation is.
+#[derive(Clone, Copy)]
+pub(super) enum At<'n> {
+    /// GA4 names no field for it.
+    Nowhere,
+    /// The field that GA4 is known to name for it.
+    Coarse(&'static str),
+    /// Right here.
+    Here,
+    /// At this member of the object being read.
+    Member(&'n str),
+}
+
+/// The state of one reading.
+pub(super) struct Reading<'de> {
+    pub(super) stream: StreamKind,
+    pub(super) now: u64,
+    pub(super) path: Vec<Step<'de>>,
+    /// The names seen in the objects that are open; see [`super::walk`].
+    pub(super) names: Vec<Cow<'de, str>>,
+    pub(super) violations: Violations,
+    /// Why the reading was stopped, if it was.
+    pub(super) ambiguity: Option<Ambiguity>,
+    depth: usize,
+}
+
+impl<'de> Reading<'de> {
+    pub(super) fn new(stream: StreamKind, now: u64) -> Self {
+        Self {
+            stream,
+            now,
+            path: Vec::new(),
+            names: Vec::new(),
+            violations: Violations::default(),
+            ambiguity: None,
+            depth: 0,
+        }
+    }
+
+    /// Goes one list or object down.
+    pub(super) fn enter<E: Error>(&mut self) -> Result<(), E> {
+        if self.depth >= limits::DEPTH_MAX {
+            return Err(self.stop(Ambiguity::TooDeep));
+        }
+        self.depth = self.depth.saturating_add(1);
+        Ok(())
+    }
+
+    /// Comes back up.
+    pub(super) fn leave(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    /// Ends the reading.
+    pub(super) fn stop<E: Error>(&mut self, ambiguity: Ambiguity) -> E {
+        self.ambiguity = Some(ambiguity);
+        E::custom(ambiguity.label())
+    }
+
+    /// Notes a violation.
+    pub(super) fn violate(&mut self, rule: Rule, at: At<'_>, description: fmt::Arguments<'_>) {
+        let path = &self.path;
+        self.violations.push(rule, description, || match at {
+            At::Nowhere => None,
+            At::Coarse(field) => Some(field.to_owned()),
+            At::Here => Some(written(path, None)),
+            At::Member(name) => Some(written(path, Some(name))),
+        });
+    }
+
+    /// Notes a value of a wrong type.
+    pub(super) fn wrong_type(&mut self, at: At<'_>, expected: &str) {
+        self.violate(Rule::WrongType, at, format_args!("The value has to be {expected}."));
+    }
+
+    /// Reads a message: each known field goes to `member`, which must read its value.
+    pub(super) fn message<A, F>(
+        &mut self,
+        fields: &'static [&'static str],
+        mut members: Members<'de, A>,
+        mut member: F,
+    ) -> Result<(), A::Error>
+    where
+        A: MapAccess<'de>,
+        F: FnMut(&mut Self, &mut Members<'de, A>, &'static str) -> Result<(), A::Error>,
+    {
+        let mut seen = 0_u32;
+        while let Some(name) = members.next(self)? {
+            match field::find(fields, &name) {
+                Field::Known(index, field) => {
+                    let bit = 1_u32.wrapping_shl(index);
+                    if seen & bit != 0 {
+                        return Err(self.stop(Ambiguity::DuplicateKey));
+                    }
+                    seen |= bit;
+                    member(self, &mut members, field)?;
+                }
+                Field::Lookalike => return Err(self.stop(Ambiguity::LookalikeKey)),
+                Field::Unknown => {
+                    self.unknown_member(&name);
+                    members.found(self)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn unknown_member(&mut self, name: &str) {
+        let place = written(&self.path, None);
+        let place = if place.is_empty() { place } else { format!("({place}) ") };
+        let name = Cut(name);
+        self.violate(
+            Rule::UnknownMember,
+            At::Nowhere,
+            format_args!("Unable to parse Measurement Protocol JSON payload. {place}{name}: Cannot find field."),
+        );
+    }
+
+    /// The index of the event being read.
+    pub(super) fn event_index(&self) -> usize {
+        match self.path.as_slice() {
+            [Step::Field("events"), Step::Index(index), ..] => *index,
+            _ => 0,
+        }
+    }
+}
+
+/// A path as GA4 writes one: `events[0].params.currency`.
+fn written(path: &[Step<'_>], member: Option<&str>) -> String {
+    let mut text = String::new();
+    for step in path {
+        match step {
+            Step::Field(name) => push_name(&mut text, name),
+            Step::Name(name) => push_name(&mut text, name),
+            Step::Index(index) => text.push_str(&format!("[{index}]")),
+        }
+    }
+    if let Some(name) = member {
+        push_name(&mut text, name);
+    }
+    text
+}
+
+fn push_name(text: &mut String, name: &str) {
+    if !text.is_empty() {
+        text.push('.');
+    }
+    text.push_str(&Cut(name).to_string());
+}

@@ -1,0 +1,121 @@
+//! What a decision says: the verdict's word, the outcome that is counted, and what is to be done.
+
+use crate::claim::Claim;
+use crate::{Answer, Class, Reason};
+
+/// A decision: what is true, what is done, and how it is counted.
+#[derive(Debug)]
+pub struct Decision<'a> {
+    /// What is true.
+    pub verdict: VerdictWord,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Why it is not genuine; on an accepted request, which rule in dry run it breaks.
+    pub reason: Option<Reason>,
+    /// The sender of the key that was presented, genuine or not.
+    pub sender: Option<String>,
+    /// The id of that key.
+    pub key_id: Option<String>,
+    /// The stream, if the list has it.
+    pub stream: Option<String>,
+    /// What is to be done.
+    pub action: Action<'a>,
+}
+
+/// The word for a verdict: filter state and access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerdictWord {
+    /// A known secret, allowed to do this.
+    Genuine,
+    /// Not who it claims to be, or not allowed to.
+    Spoofed,
+    /// Not what the protocol allows.
+    Malformed,
+    /// The gate cannot know.
+    Unverified,
+    /// Not judged: the mode is `off`.
+    Off,
+    /// Not judged: a path outside the protocol, let through by configuration.
+    Passed,
+}
+
+/// How a request is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Genuine, and forwarded (or, at the debug endpoint, answered).
+    Accepted,
+    /// Refused.
+    Refused,
+    /// Would have been refused; forwarded all the same.
+    DryRun,
+    /// Forwarded unjudged.
+    Off,
+}
+
+/// What is to be done with a request.
+#[derive(Debug)]
+pub enum Action<'a> {
+    /// Send it on.
+    Forward(Forward<'a>),
+    /// Answer it here.
+    Answer(Answer),
+}
+
+/// How a request is sent on.
+#[derive(Debug, Default)]
+pub struct Forward<'a> {
+    /// The path and query to send instead of what came; without one, what came.
+    pub path: Option<Vec<u8>>,
+    /// The value of `x-mpgate-sender`.
+    pub sender: Option<String>,
+    /// Request headers to remove.
+    pub remove_headers: Vec<&'a str>,
+    /// Whether the request carries the upstream's secret, so that the answer must be stripped of
+    /// whatever might repeat it.
+    pub guards_answer: bool,
+}
+
+impl VerdictWord {
+    /// The word.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Genuine => "genuine",
+            Self::Spoofed => "spoofed",
+            Self::Malformed => "malformed",
+            Self::Unverified => "unverified",
+            Self::Off => "off",
+            Self::Passed => "passed",
+        }
+    }
+}
+
+impl From<Class> for VerdictWord {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Spoofed => Self::Spoofed,
+            Class::Malformed => Self::Malformed,
+            Class::Unverified => Self::Unverified,
+        }
+    }
+}
+
+impl Outcome {
+    /// The word: metric label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+            Self::DryRun => "dry_run",
+            Self::Off => "off",
+        }
+    }
+}
+
+impl<'a> Forward<'a> {
+    /// What came, without what only the gate may say.
+    pub(crate) fn as_it_came(claim: &Claim<'a>) -> Self {
+        Self { remove_headers: claim.own_headers().collect(), ..Self::default() }
+    }
+}

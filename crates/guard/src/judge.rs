@@ -1,0 +1,212 @@
+//! From a claim and what is known to a verdict. What is done about it is decided elsewhere.
+
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+
+use mpgate_contract::{Grant, State};
+
+use crate::claim::{Claim, Query, SecretClaim};
+use crate::policy::{CompiledStream, Policy, Upstream};
+use crate::{CAPABILITIES, Corrupt, Reason, Record, Settings};
+
+/// What the gate knows at the moment of a decision.
+pub struct Standing<'a> {
+    /// Whether a whole list has ever arrived.
+    pub ready: bool,
+    /// The streams.
+    pub policy: &'a Policy,
+    /// What the allowlist has for [`Claim::digest`].
+    pub known: Result<Option<Known>, Corrupt>,
+    /// Where the request comes from and whose certificate it came with; asked for only where
+    /// [`Known::asks_for_peer`] says so.
+    pub peer: Peer,
+    /// Unix time.
+    pub now: Duration,
+}
+
+/// A key that the allowlist has, in force or not.
+pub struct Known {
+    state: State,
+    grant: Grant,
+}
+
+/// The other end of the connection.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// Its address.
+    pub source: Option<IpAddr>,
+    /// Subject alternative names of its certificate.
+    pub certificate_names: Vec<Vec<u8>>,
+}
+
+/// The whole truth about a claim, as far as its head tells.
+pub(crate) enum Verdict<'p> {
+    Genuine(Permit<'p>),
+    Not(Reason, Option<Grant>),
+}
+
+/// Leave to write a stream: to forward as genuine needs one, and only [`judge`] makes one.
+pub(crate) struct Permit<'p> {
+    pub(crate) grant: Grant,
+    pub(crate) stream: &'p CompiledStream,
+}
+
+impl Known {
+    /// Reads a record of the list.
+    ///
+    /// # Errors
+    /// [`Corrupt`] if its grant cannot be read.
+    pub fn read(record: &Record<'_>) -> Result<Self, Corrupt> {
+        let grant = serde_json::from_slice(record.body).map_err(|_| Corrupt)?;
+        Ok(Self { state: record.state, grant })
+    }
+
+    /// Whether its grant depends on where the request comes from.
+    #[must_use]
+    pub const fn asks_for_peer(&self) -> bool {
+        !self.grant.source_networks.is_empty() || !self.grant.certificate_names.is_empty()
+    }
+}
+
+impl Peer {
+    /// Reads an address as Envoy's `source.address` has it: `203.0.113.7:4711`, `[2001:db8::7]:4711`.
+    #[must_use]
+    pub fn address(text: &[u8]) -> Option<IpAddr> {
+        let text = core::str::from_utf8(text).ok()?;
+        text.parse().map(|peer: SocketAddr| peer.ip()).ok()
+    }
+}
+
+pub(crate) fn judge<'p>(
+    claim: &Claim<'_>,
+    standing: Standing<'p>,
+    stream: Option<&'p CompiledStream>,
+    settings: &Settings,
+) -> Verdict<'p> {
+    let Standing { ready, known, peer, now, .. } = standing;
+    let Known { state, grant } = match presented_key(claim, ready, known) {
+        Ok(known) => known,
+        Err(reason) => return Verdict::Not(reason, None),
+    };
+    let checked = check_key(state, &grant, claim, now)
+        .and_then(|()| check_peer(&grant, &peer))
+        .and_then(|()| check_stream(&grant, stream, settings));
+    match checked {
+        Ok(stream) => Verdict::Genuine(Permit { grant, stream }),
+        Err(reason) => Verdict::Not(reason, Some(grant)),
+    }
+}
+
+/// The key that was presented, or why there is none.
+fn presented_key(
+    claim: &Claim<'_>,
+    ready: bool,
+    known: Result<Option<Known>, Corrupt>,
+) -> Result<Known, Reason> {
+    if !claim.is_post {
+        return Err(Reason::MethodNotAllowed);
+    }
+    if !ready {
+        return Err(Reason::NoList);
+    }
+    let Query::Read { streams, .. } = &claim.query else {
+        return Err(Reason::BadQuery);
+    };
+    match claim.secret {
+        SecretClaim::Missing => return Err(Reason::MissingSecret),
+        SecretClaim::Repeated => return Err(Reason::RepeatedSecret),
+        SecretClaim::Conflicting => return Err(Reason::ConflictingSecrets),
+        SecretClaim::Malformed => return Err(Reason::MalformedSecret),
+        SecretClaim::Presented(..) => {}
+    }
+    match streams.as_slice() {
+        [] => return Err(Reason::StreamMissing),
+        [_] => {}
+        _ => return Err(Reason::StreamRepeated),
+    }
+    match known {
+        Ok(Some(known)) => Ok(known),
+        Ok(None) => Err(Reason::UnknownSecret),
+        Err(Corrupt) => Err(Reason::ListUnreadable),
+    }
+}
+
+/// Whether the key is in force now, and still a secret.
+fn check_key(state: State, grant: &Grant, claim: &Claim<'_>, now: Duration) -> Result<(), Reason> {
+    let now = now.as_secs();
+    match state {
+        State::Active => {}
+        State::Revoked => return Err(Reason::Revoked),
+        State::Expired => return Err(Reason::Expired),
+    }
+    if !grant.requires.iter().all(|need| CAPABILITIES.contains(&need.as_str())) {
+        return Err(Reason::UnsupportedGrant);
+    }
+    if grant.expire_time.is_some_and(|end| now >= end) {
+        return Err(Reason::Expired);
+    }
+    if grant.not_before.is_some_and(|start| now < start) {
+        return Err(Reason::NotYetValid);
+    }
+    if claim.request.is_from_a_browser() {
+        return Err(Reason::Exposed);
+    }
+    Ok(())
+}
+
+/// Whether the key may be used from there.
+fn check_peer(grant: &Grant, peer: &Peer) -> Result<(), Reason> {
+    let networks = &grant.source_networks;
+    let inside = |source: IpAddr| networks.iter().any(|network| network.contains(source));
+    if !networks.is_empty() && !peer.source.is_some_and(inside) {
+        return Err(Reason::SourceNotGranted);
+    }
+    let names = &grant.certificate_names;
+    let granted = |name: &Vec<u8>| names.iter().any(|granted| granted.as_str().as_bytes() == name);
+    if !names.is_empty() && !peer.certificate_names.iter().any(granted) {
+        return Err(Reason::CertificateNotGranted);
+    }
+    Ok(())
+}
+
+/// The stream, if the key may write it and this gate can serve it.
+fn check_stream<'p>(
+    grant: &Grant,
+    stream: Option<&'p CompiledStream>,
+    settings: &Settings,
+) -> Result<&'p CompiledStream, Reason> {
+    let stream = stream
+        .filter(|stream| grant.streams.iter().any(|granted| granted.as_str() == stream.id))
+        .ok_or(Reason::StreamNotGranted)?;
+    if settings.environment.is_some_and(|served| served != stream.environment) {
+        return Err(Reason::WrongEnvironment);
+    }
+    if !stream.supported {
+        return Err(Reason::UnsupportedStream);
+    }
+    match stream.upstream {
+        Upstream::Replace(None) => Err(Reason::UpstreamSecretMissing),
+        _ => Ok(stream),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_as_envoy_writes_them() {
+        for (text, address) in [
+            ("203.0.113.7:4711", Some("203.0.113.7")),
+            ("[2001:db8::7]:4711", Some("2001:db8::7")),
+            ("[::ffff:203.0.113.7]:1", Some("::ffff:203.0.113.7")),
+            ("203.0.113.7", None),
+            ("/var/run/x.sock", None),
+            ("", None),
+        ] {
+            let expected = address.map(|text| text.parse().expect(text));
+            assert_eq!(Peer::address(text.as_bytes()), expected, "{text}");
+        }
+        assert_eq!(Peer::address(b"\xff"), None);
+    }
+}
