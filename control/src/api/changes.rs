@@ -42,10 +42,9 @@ fn question(parameters: &Parameters) -> Result<Question, Problem> {
 pub(super) async fn get(State(mut app): State<App>, parameters: Parameters) -> Answer {
     let question = question(&parameters)?;
     let deadline = Instant::now() + question.wait;
+    // Before the first read: a commit between a read and the wait after it is not missed.
     let mut head = app.store.watch_head();
     loop {
-        // Seen before the read: a commit between the read and the wait is not missed.
-        head.mark_unchanged();
         // One more than wanted, so that the page knows whether it holds everything.
         let feed = app.store.changes(&question.ask, question.limit.saturating_add(1)).await?;
         if !is_level(&feed) || *app.stopping.borrow() || Instant::now() >= deadline {
