@@ -141,7 +141,7 @@ fn invite(stack: &Stack, terminal: Terminal) {
     println!("\nSend an event yourself, and then change a character of the secret:\n");
     println!(
         "  curl -i 'http://{gate}/mp/collect?measurement_id={SHOP}&api_secret={}' \\\n    \
-         --json '{{\"client_id\":\"1.2\",\"events\":[{{\"name\":\"purchase\"}}]}}'",
+         -H 'content-type: application/json' -d '{{\"client_id\":\"1.2\",\"events\":[{{\"name\":\"purchase\"}}]}}'",
         stack.billing.secret
     );
 }
