@@ -1,0 +1,21 @@
+//! End to end: a real Envoy 1.40.0 with the shipped configurations and the release module, the
+//! control service, a collector. Each part says what it proves; what a test needs is started and
+//! stopped by `mpgate-testbed`.
+
+mod admit;
+mod answers;
+mod body;
+mod browsers;
+mod canary;
+mod clients;
+mod credentials;
+mod grants;
+mod hostile;
+mod modes;
+mod paths;
+mod rates;
+mod refuse;
+mod senders;
+mod silence;
+mod sync;
+mod tripwire;
