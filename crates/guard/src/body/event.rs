@@ -50,16 +50,15 @@ impl<'de> Handler<'de> for Events<'de> {
                 Ok(())
             }
         })?;
-        match &name {
-            Some(name) => reading.check_event(name, params.known),
-            None => {
-                let index = reading.event_index();
-                reading.violate(
-                    Rule::EventNameMissing,
-                    At::Member("name"),
-                    format_args!("Event at index: [{index}] requires a name."),
-                );
-            }
+        if let Some(name) = &name {
+            reading.check_event(name, params.known);
+        } else {
+            let index = reading.event_index();
+            reading.violate(
+                Rule::EventNameMissing,
+                At::Member("name"),
+                format_args!("Event at index: [{index}] requires a name."),
+            );
         }
         self.list.push(Event { name });
         Ok(())

@@ -157,7 +157,11 @@ fn written(path: &[Step<'_>], member: Option<&str>) -> String {
         match step {
             Step::Field(name) => push_name(&mut text, name),
             Step::Name(name) => push_name(&mut text, name),
-            Step::Index(index) => text.push_str(&format!("[{index}]")),
+            Step::Index(index) => {
+                text.push('[');
+                text.push_str(&index.to_string());
+                text.push(']');
+            }
         }
     }
     if let Some(name) = member {

@@ -92,25 +92,25 @@ impl<'de, A: MapAccess<'de>> Members<'de, A> {
         let Some(name) = self.map.next_key_seed(Name)? else {
             return Ok(None);
         };
-        if self.is_new(reading, &name) {
+        if self.is_new(reading, name.clone()) {
             return Ok(Some(name));
         }
         Err(reading.stop(Ambiguity::DuplicateKey))
     }
 
-    fn is_new(&mut self, reading: &mut Reading<'de>, name: &Cow<'de, str>) -> bool {
+    fn is_new(&mut self, reading: &mut Reading<'de>, name: Cow<'de, str>) -> bool {
         if let Some(set) = &mut self.set {
-            return set.insert(name.clone());
+            return set.insert(name);
         }
         let seen = reading.names.get(self.base..).unwrap_or_default();
-        if seen.contains(name) {
+        if seen.contains(&name) {
             return false;
         }
         if seen.len() < NAMES_COMPARED_MAX {
-            reading.names.push(name.clone());
+            reading.names.push(name);
         } else {
             let mut set: HashSet<_> = reading.names.drain(self.base..).collect();
-            set.insert(name.clone());
+            set.insert(name);
             self.set = Some(set);
         }
         true
@@ -173,7 +173,7 @@ struct Node<'s, 'de, H> {
 
 impl<'de, H: Handler<'de>> Node<'_, 'de, H> {
     /// Hands over a scalar; the one value of a repeated field is its element 0.
-    fn scalar<E>(self, found: Found<'de>) -> Result<(), E> {
+    fn scalar(self, found: Found<'de>) {
         let is_element = self.place == Place::Repeated && found != Found::Null;
         if is_element {
             self.reading.path.push(Step::Index(0));
@@ -182,7 +182,6 @@ impl<'de, H: Handler<'de>> Node<'_, 'de, H> {
         if is_element {
             self.reading.path.pop();
         }
-        Ok(())
     }
 
     fn elements<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
@@ -218,31 +217,38 @@ impl<'de, H: Handler<'de>> Visitor<'de> for Node<'_, 'de, H> {
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
         let null = if self.place == Place::Element { Found::NullElement } else { Found::Null };
-        self.scalar(null)
+        self.scalar(null);
+        Ok(())
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
-        self.scalar(Found::Bool(value))
+        self.scalar(Found::Bool(value));
+        Ok(())
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
-        self.scalar(Found::Integer(value.into()))
+        self.scalar(Found::Integer(value.into()));
+        Ok(())
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
-        self.scalar(Found::Integer(value.into()))
+        self.scalar(Found::Integer(value.into()));
+        Ok(())
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        self.scalar(Found::Float(value))
+        self.scalar(Found::Float(value));
+        Ok(())
     }
 
     fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<(), E> {
-        self.scalar(Found::Text(Cow::Borrowed(value)))
+        self.scalar(Found::Text(Cow::Borrowed(value)));
+        Ok(())
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
-        self.scalar(Found::Text(Cow::Owned(value.to_owned())))
+        self.scalar(Found::Text(Cow::Owned(value.to_owned())));
+        Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
@@ -262,7 +268,8 @@ impl<'de, H: Handler<'de>> Visitor<'de> for Node<'_, 'de, H> {
             }
         }
         self.reading.leave();
-        self.scalar(Found::List)
+        self.scalar(Found::List);
+        Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {

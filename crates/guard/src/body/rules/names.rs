@@ -44,8 +44,8 @@ const EVENTS_RESERVED: &[&str] = &[
 /// Events of app streams only (G-REF).
 const EVENTS_OF_APPS: &[&str] = &["ad_impression", "in_app_purchase", "screen_view"];
 
-/// Reserved parameter names and prefixes (G-REF); an item's parameters are parameters.
-const PARAMS_RESERVED: &[&str] = &["firebase_conversion"];
+/// Reserved parameter prefixes (G-REF); an item's parameters are parameters. The one reserved name,
+/// `firebase_conversion`, has one of them.
 const PARAM_PREFIXES_RESERVED: &[&str] = &["_", "firebase_", "ga_", "google_", "gtag."];
 
 /// Reserved user property names and prefixes (G-REF).
@@ -101,8 +101,7 @@ pub(in crate::body) fn event(name: &str, stream: StreamKind) -> Option<NameFault
 
 /// What is wrong with the name of a parameter, of an event or of an item.
 pub(in crate::body) fn param(name: &str) -> Option<NameFault> {
-    reserved(name, PARAMS_RESERVED, PARAM_PREFIXES_RESERVED)
-        .or_else(|| shape(name, NAME_CHARACTERS_MAX))
+    reserved(name, &[], PARAM_PREFIXES_RESERVED).or_else(|| shape(name, NAME_CHARACTERS_MAX))
 }
 
 /// What is wrong with a user property's name.
