@@ -20,8 +20,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::poll;
 
-/// How much of an output is shown when something fails.
+/// How much of an output is shown when something fails. Envoy's first lines list all it was built with.
 const TAIL_LINES: usize = 40;
+const LINE_CHARS_MAX: usize = 300;
 
 /// What a process is given to end by itself before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
@@ -253,5 +254,7 @@ fn read(path: &Path) -> String {
 
 fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
-    lines.get(lines.len().saturating_sub(TAIL_LINES)..).unwrap_or_default().join("\n")
+    let last = lines.get(lines.len().saturating_sub(TAIL_LINES)..).unwrap_or_default();
+    let cut = |line: &&str| line.chars().take(LINE_CHARS_MAX).collect::<String>();
+    last.iter().map(cut).collect::<Vec<_>>().join("\n")
 }

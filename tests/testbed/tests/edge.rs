@@ -57,13 +57,14 @@ fn a_body_over_the_limit_reaches_nobody_and_shows_no_secret() {
     chunked.extend(&body);
     chunked.extend(b"\r\n0\r\n\r\n");
     let chunked = Request::post(path).header("transfer-encoding", "chunked").body(chunked);
-    for request in [&sized, &chunked] {
+    let unknown = purchase(CLUB, "guessed").body(&body);
+    for request in [&sized, &chunked, &unknown] {
         assert_eq!(stack.send(request).expect("an answer").status, 413);
     }
     let largest = purchase(CLUB, secret).body(&body[..TOO_LARGE_BYTES - 1]);
     assert_eq!(stack.send(&largest).expect("an answer").status, 204);
 
-    stack.envoy.wait_for_access_log(3).expect("three lines");
+    stack.envoy.wait_for_access_log(4).expect("four lines");
     assert_eq!(stack.collector.events().expect("events").len(), 1);
     let upstream = mpgate_testbed::stack::UPSTREAM_SECRET;
     for text in [stack.envoy.log(), stack.envoy.access_log_text()] {
