@@ -352,7 +352,12 @@ fn purchase_body() -> Value {
         "client_id": "1234567890.1700000000",
         "events": [{
             "name": "purchase",
-            "params": {"transaction_id": "T-1001", "currency": "EUR", "value": 42.5},
+            "params": {
+                "transaction_id": "T-1001",
+                "currency": "EUR",
+                "value": 42.5,
+                "items": [{"item_id": "SKU-1", "price": 42.5, "quantity": 1}],
+            },
         }],
     })
 }
