@@ -167,6 +167,10 @@ impl Reading<'_> {
                 ),
             );
         }
+        // The limits of special parameters are all above the common one, so few values get this far.
+        if !found.is_longer_than(limits::PARAM_VALUE_CHARACTERS_MAX) {
+            return;
+        }
         let characters_max = limits::PARAM_VALUE_CHARACTERS_MAX_OF
             .iter()
             .find(|(special, _)| *special == name)

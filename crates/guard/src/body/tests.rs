@@ -3,6 +3,8 @@
 //! In a row's body `<<unit*count,>>` stands for `count` times the unit with the text after the count
 //! between them; a `#` in the unit is its number. A row whose body is no text is in Latin-1.
 
+mod hostile;
+
 use std::collections::HashSet;
 
 use serde::Deserialize;
