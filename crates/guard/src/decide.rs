@@ -75,7 +75,10 @@ impl<'a> Case<'_, 'a> {
         let inspection = match self.inspect(self.claimed_kind()) {
             Ok(inspection) => inspection,
             Err(Pending::Body) => return Ruling::WantsBody,
-            Err(Pending::Never(reason)) if must_read || is_debug => {
+            // The size is a limit of the gate's own, not one of the rules.
+            Err(Pending::Never(reason))
+                if must_read || is_debug || reason == Reason::BodyTooLarge =>
+            {
                 return self.not_genuine(reason, Some(permit.grant));
             }
             Err(Pending::Never(reason)) => return self.under_rules(permit, rules, reason, None),
