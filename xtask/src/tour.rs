@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use mpgate_testbed::poll;
-use mpgate_testbed::stack::{CLUB, SHOP, Stack, UPSTREAM_SECRET, purchase};
+use mpgate_testbed::stack::{CLUB, SHOP, Stack, UPSTREAM_SECRET, purchase, purchase_body};
 use mpgate_testbed::{Request, Response};
 use serde_json::json;
 
@@ -42,6 +42,7 @@ struct Tour<'a> {
 impl Tour<'_> {
     fn genuine(&mut self) -> Result<()> {
         self.title("billing sends a genuine purchase");
+        println!("    {}", self.terminal.faint(&purchase_body().to_string()));
         self.stack.collector.forget()?;
         let answer = self.send(SHOP, &self.stack.billing.secret)?;
         self.check("the answer is GA4's own, 204", answer.status == 204);

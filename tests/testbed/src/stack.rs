@@ -347,7 +347,9 @@ pub fn purchase(stream: &str, secret: &str) -> Request {
     Request::post(path).json(&purchase_body())
 }
 
-fn purchase_body() -> Value {
+/// The body of [`purchase`].
+#[must_use]
+pub fn purchase_body() -> Value {
     json!({
         "client_id": "1234567890.1700000000",
         "events": [{
