@@ -67,6 +67,35 @@ impl Members {
         self.optional(name, read)?
             .ok_or_else(|| Problem::field(name, format!("{name} is required.")))
     }
+
+    /// A list of different strings that may be absent or `null`. It is never empty: an empty list
+    /// reads as "nothing", and where lists restrict, no list means "everything".
+    pub(super) fn list<T: PartialEq, E: ToString>(
+        &self,
+        name: &str,
+        items_max: usize,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Option<Vec<T>>, Problem> {
+        let strings = |value: &Value| {
+            let items = value.as_array().ok_or("This member is a list of strings.")?;
+            if items.is_empty() || items.len() > items_max {
+                return Err(format!("Between 1 and {items_max} items; here are {}.", items.len()));
+            }
+            Ok(items.clone())
+        };
+        let Some(items) = self.optional(name, strings)? else { return Ok(None) };
+        let mut read = Vec::with_capacity(items.len());
+        for (place, item) in items.iter().enumerate() {
+            let fault = |detail: String| Problem::field(&format!("{name}[{place}]"), detail);
+            let item = item.as_str().ok_or_else(|| fault("An item is a string.".to_owned()))?;
+            let item = parse(item).map_err(|error| fault(error.to_string()))?;
+            if let Some(first) = read.iter().position(|seen| *seen == item) {
+                return Err(fault(format!("It is there twice: it equals {name}[{first}].")));
+            }
+            read.push(item);
+        }
+        Ok(Some(read))
+    }
 }
 
 /// Reads a string by the rule of its type.
@@ -93,27 +122,9 @@ pub(super) fn words(chars_max: usize) -> impl FnOnce(&Value) -> Result<String, S
     }
 }
 
-/// Reads a non-empty list of different strings.
-pub(super) fn list<T: PartialEq, E: ToString>(
-    items_max: usize,
-    parse: impl Fn(&str) -> Result<T, E>,
-) -> impl FnOnce(&Value) -> Result<Vec<T>, String> {
-    move |value| {
-        let items = value.as_array().ok_or("This member is a list of strings.")?;
-        if items.is_empty() || items.len() > items_max {
-            return Err(format!("Between 1 and {items_max} items."));
-        }
-        let mut read = Vec::with_capacity(items.len());
-        for item in items {
-            let text = item.as_str().ok_or("This member is a list of strings.")?;
-            let item = parse(text).map_err(|error| error.to_string())?;
-            if read.contains(&item) {
-                return Err(format!("{text} is there twice."));
-            }
-            read.push(item);
-        }
-        Ok(read)
-    }
+/// Reads a truth.
+pub(super) fn truth(value: &Value) -> Result<bool, String> {
+    value.as_bool().ok_or_else(|| "This member is true or false.".to_owned())
 }
 
 /// Somebody else's text, short enough to be repeated in an answer.

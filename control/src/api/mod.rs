@@ -26,7 +26,7 @@ use self::auth::{Permission, require};
 use self::problem::Problem;
 use crate::store::{Refusal, Store};
 
-/// A body may be this large. The largest good one, a key of 50 long streams, has about 8 KiB.
+/// A body may be this large. The largest good one, a key with a full grant, has about 13 KiB.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// What every handler works with.
@@ -54,7 +54,10 @@ pub(crate) fn router(app: App) -> Router {
             get(streams::get).patch(streams::patch).delete(streams::delete),
         )
         .route("/v1/measurementConsumers/{mc}/apiKeys", get(keys::list).post(keys::create))
-        .route("/v1/measurementConsumers/{mc}/apiKeys/{key}", get(keys::get).delete(keys::delete))
+        .route(
+            "/v1/measurementConsumers/{mc}/apiKeys/{key}",
+            get(keys::get).patch(keys::patch).delete(keys::delete),
+        )
         .route("/v1/principals", get(principals::list).post(principals::create))
         .route("/v1/principals/{principal}", get(principals::get).delete(principals::delete));
     let feed = Router::new().route("/v1/allowlist/changes", get(changes::get));

@@ -191,7 +191,7 @@ impl From<getrandom::Error> for Problem {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        use Reason::{AlreadyExists, FailedPrecondition, NotFound};
+        use Reason::{AlreadyExists, FailedPrecondition, InvalidArgument, NotFound};
         match refusal {
             Refusal::NoConsumer => Self::new(NotFound, "There is no such measurement consumer."),
             Refusal::ConsumerExists => Self::new(
@@ -235,8 +235,8 @@ impl From<Refusal> for Problem {
                     mpgate_contract::limits::STREAMS_MAX
                 ),
             ),
-            Refusal::GrantNamesNoStream(id) => Self::field(
-                "dataStreams",
+            Refusal::GrantNamesNoStream(place, id) => Self::field(
+                &format!("dataStreams[{place}]"),
                 format!(
                     "The measurement consumer has no active data stream {id}; create it first."
                 ),
@@ -245,7 +245,27 @@ impl From<Refusal> for Problem {
                 "dataStreams",
                 "The data streams are of different environments; create one key for each environment.",
             ),
+            Refusal::GrantTooLarge(bytes) => Self::new(
+                InvalidArgument,
+                format!(
+                    "What the key may do takes {bytes} bytes, and a gate reads {} at most; write shorter \
+                     lists (one event pattern covers many names), or issue several keys.",
+                    mpgate_contract::limits::GRANT_BYTES_MAX
+                ),
+            ),
+            Refusal::KeyEndsBeforeItBegins => Self::field(
+                "expireTime",
+                "The key would end before it begins: name an expireTime after notBefore.",
+            ),
+            Refusal::KeyEndsInThePast => Self::field(
+                "expireTime",
+                "The time has passed; name one in the future. To end a key now, delete it.",
+            ),
             Refusal::NoKey => Self::new(NotFound, "The measurement consumer has no such API key."),
+            Refusal::KeyRevoked => Self::new(
+                FailedPrecondition,
+                "The API key is revoked, for good, and cannot be changed; create a new one.",
+            ),
             Refusal::NoPrincipal => Self::new(NotFound, "There is no such principal."),
             Refusal::PrincipalExists => Self::new(
                 AlreadyExists,

@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use mpgate_contract::{Environment, Mode, State as Life, Stream, StreamId, UpstreamSecret};
 use serde::Serialize;
 
-use super::input::{DISPLAY_NAME_CHARS_MAX, Members, Parameters, page_token, text, words};
+use super::input::{DISPLAY_NAME_CHARS_MAX, Members, Parameters, page_token, text, truth, words};
 use super::problem::Problem;
 use super::{Answer, App, consumer_id, json, mask, state_label};
 use crate::store::{Refusal, StreamPatch, StreamRecord};
@@ -19,6 +19,10 @@ struct Resource {
     environment: Environment,
     #[serde(skip_serializing_if = "Option::is_none")]
     mode: Option<Mode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol_rules: Option<Mode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    silent: Option<bool>,
     upstream_secret: String,
     state: &'static str,
     revision: u64,
@@ -35,6 +39,8 @@ impl From<StreamRecord> for Resource {
             display_name: record.display_name,
             environment: stream.environment,
             mode: stream.mode,
+            protocol_rules: stream.protocol_rules,
+            silent: stream.silent,
             upstream_secret: stream.upstream_secret.to_string(),
             state: state_label(record.state == Life::Active),
             revision: record.revision,
@@ -52,7 +58,7 @@ struct List {
 }
 
 /// What of a stream can be changed later; its environment cannot, keys rely on it.
-const CHANGEABLE: [&str; 3] = ["displayName", "mode", "upstreamSecret"];
+const CHANGEABLE: [&str; 5] = ["displayName", "mode", "protocolRules", "silent", "upstreamSecret"];
 
 fn environment(word: &str) -> Result<Environment, &'static str> {
     [Environment::Production, Environment::Staging, Environment::Development]
@@ -65,7 +71,7 @@ fn mode(word: &str) -> Result<Mode, &'static str> {
     [Mode::Off, Mode::DryRun, Mode::Enforce]
         .into_iter()
         .find(|mode| mode.label() == word)
-        .ok_or("A mode is off, dry_run or enforce; without one the gate's own holds.")
+        .ok_or("A mode is off, dry_run or enforce; null for the gate's own.")
 }
 
 fn stream_id(id: &str) -> Result<StreamId, Problem> {
@@ -80,15 +86,15 @@ pub(super) async fn create(
 ) -> Answer {
     parameters.only(&[])?;
     let consumer = consumer_id(&mc)?;
-    members.only(&["streamId", "displayName", "environment", "mode", "upstreamSecret"])?;
+    members.only(&[&["streamId", "environment"], &CHANGEABLE[..]].concat())?;
     let stream = Stream {
         id: members.required("streamId", text(StreamId::parse))?,
         consumer,
         environment: members.required("environment", text(environment))?,
         mode: members.optional("mode", text(mode))?,
         upstream_secret: members.required("upstreamSecret", text(str::parse::<UpstreamSecret>))?,
-        protocol_rules: None,
-        silent: None,
+        protocol_rules: members.optional("protocolRules", text(mode))?,
+        silent: members.optional("silent", truth)?,
         requires: vec![],
     };
     let display_name =
@@ -138,6 +144,14 @@ pub(super) async fn patch(
     let mode = members.optional("mode", text(mode))?;
     if changes("mode") {
         patch.mode = Some(mode);
+    }
+    let protocol_rules = members.optional("protocolRules", text(self::mode))?;
+    if changes("protocolRules") {
+        patch.protocol_rules = Some(protocol_rules);
+    }
+    let silent = members.optional("silent", truth)?;
+    if changes("silent") {
+        patch.silent = Some(silent);
     }
     if changes("upstreamSecret") {
         let policy = members.required("upstreamSecret", text(str::parse::<UpstreamSecret>))?;

@@ -8,7 +8,10 @@ mod sqlite;
 
 use core::fmt;
 
-use mpgate_contract::{ConsumerId, Digest, Grant, State, Stream, StreamId};
+use mpgate_contract::{
+    CertificateName, ConsumerId, Digest, EventPattern, Grant, Mode, Network, State, Stream,
+    StreamId, UpstreamSecret,
+};
 
 use crate::names::PrincipalId;
 
@@ -53,9 +56,13 @@ pub struct StreamPatch {
     /// For people.
     pub display_name: Option<String>,
     /// `Some(None)` gives the stream back to the gate's default.
-    pub mode: Option<Option<mpgate_contract::Mode>>,
+    pub mode: Option<Option<Mode>>,
+    /// `Some(None)` gives the stream back to the gate's default.
+    pub protocol_rules: Option<Option<Mode>>,
+    /// `Some(None)` gives the stream back to the gate's default.
+    pub silent: Option<Option<bool>>,
     /// Which secret the upstream is sent.
-    pub upstream_secret: Option<mpgate_contract::UpstreamSecret>,
+    pub upstream_secret: Option<UpstreamSecret>,
 }
 
 /// An API key, without its secret.
@@ -86,12 +93,34 @@ pub struct NewKey<'a> {
     pub consumer: &'a ConsumerId,
     /// SHA-256 of its secret.
     pub digest: Digest,
-    /// What it may do.
+    /// What it may do. The store writes what it `requires`.
     pub grant: Grant,
     /// For people.
     pub nickname: String,
     /// For people.
     pub description: String,
+}
+
+/// What of a key may be changed. `None` leaves it. Its sender and its secret cannot: metrics and
+/// trails name the one, and somebody holds the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyPatch {
+    /// For people.
+    pub nickname: Option<String>,
+    /// For people.
+    pub description: Option<String>,
+    /// The streams it may write.
+    pub streams: Option<Vec<StreamId>>,
+    /// The events it may send; empty: all.
+    pub events: Option<Vec<EventPattern>>,
+    /// The networks it may send from; empty: any.
+    pub source_networks: Option<Vec<Network>>,
+    /// The certificate names of which it must bring one; empty: none is asked for.
+    pub certificate_names: Option<Vec<CertificateName>>,
+    /// `Some(None)`: it is valid at once.
+    pub not_before: Option<Option<u64>>,
+    /// `Some(None)`: it has no end.
+    pub expire_time: Option<Option<u64>>,
 }
 
 /// What a principal may do.
@@ -228,12 +257,20 @@ pub enum Refusal {
     StreamInUse(u64),
     /// There are as many as a gate takes.
     TooManyStreams,
-    /// A grant names a stream that the consumer does not have.
-    GrantNamesNoStream(StreamId),
+    /// A grant names, in this place, a stream that the consumer does not have.
+    GrantNamesNoStream(usize, StreamId),
     /// A grant names streams of two environments.
     GrantMixesEnvironments,
+    /// A grant has this many bytes, more than a gate reads.
+    GrantTooLarge(usize),
+    /// A key would not begin before it ends.
+    KeyEndsBeforeItBegins,
+    /// A key would have ended already.
+    KeyEndsInThePast,
     /// The consumer has no such key.
     NoKey,
+    /// It is revoked and cannot be changed.
+    KeyRevoked,
     /// No such principal.
     NoPrincipal,
     /// The id is taken, or was.

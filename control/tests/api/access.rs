@@ -29,6 +29,7 @@ fn routes() -> Vec<(&'static str, &'static str, Option<Value>, u16, u16)> {
         ("GET", keys, None, 403, 404),
         ("POST", keys, Some(json!({})), 403, 400),
         ("GET", key, None, 403, 404),
+        ("PATCH", key, Some(json!({})), 403, 404),
         ("DELETE", key, None, 403, 404),
         ("GET", "/v1/principals", None, 403, 200),
         ("POST", "/v1/principals", Some(json!({})), 403, 400),
@@ -101,7 +102,7 @@ async fn a_wrong_method_is_told_the_right_ones() {
     let control = Control::start(&directory);
     let keys = "/v1/measurementConsumers/acme/apiKeys";
     let key = "/v1/measurementConsumers/acme/apiKeys/000000000000";
-    for (path, allow) in [(keys, "GET,HEAD,POST"), (key, "GET,HEAD,DELETE")] {
+    for (path, allow) in [(keys, "GET,HEAD,POST"), (key, "GET,HEAD,PATCH,DELETE")] {
         let answer = control.call("PUT", path, Some(&control.admin), None).await;
         assert_eq!((answer.status, answer.header("allow")), (405, allow), "{path}");
     }

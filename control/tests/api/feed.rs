@@ -68,7 +68,7 @@ async fn change(control: &Control, random: &mut Random, keys: &mut Vec<String>) 
     let streams = ["G-A", "G-B", "G-C"];
     let id = streams[random.below(streams.len())];
     let acme = "/v1/measurementConsumers/acme";
-    match random.below(8) {
+    match random.below(10) {
         0 => {
             let body =
                 json!({"streamId": id, "environment": "production", "upstreamSecret": "none"});
@@ -81,7 +81,16 @@ async fn change(control: &Control, random: &mut Random, keys: &mut Vec<String>) 
         2 => {
             control.delete(&format!("{acme}/dataStreams/{id}")).await;
         }
-        3 | 4 if !keys.is_empty() => {
+        3 if !keys.is_empty() => {
+            let name = &keys[random.below(keys.len())];
+            let lists = [json!(null), json!(["purchase"]), json!(["purchase", "a*"])];
+            let body = match random.below(3) {
+                0 => json!({"dataStreams": [id]}),
+                _ => json!({"events": lists[random.below(lists.len())]}),
+            };
+            control.patch(&format!("/v1/{name}"), body).await;
+        }
+        4 | 5 if !keys.is_empty() => {
             let name = keys.swap_remove(random.below(keys.len()));
             control.delete(&format!("/v1/{name}")).await.done();
         }

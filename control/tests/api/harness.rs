@@ -85,13 +85,17 @@ pub(crate) fn serve(directory: &Directory) -> Command {
 impl Control {
     /// Starts control on what the directory holds.
     pub(crate) fn start(directory: &Directory) -> Self {
+        Self::start_as(directory, &mut serve(directory))
+    }
+
+    /// Starts control by this command.
+    pub(crate) fn start_as(directory: &Directory, command: &mut Command) -> Self {
         let log = File::options()
             .create(true)
             .append(true)
             .open(directory.join("log"))
             .expect("a file for the log");
-        let mut child =
-            serve(directory).stdout(Stdio::piped()).stderr(log).spawn().expect("control starts");
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("control starts");
         let out = child.stdout.take().expect("standard output is piped");
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line).expect("control says where it listens");

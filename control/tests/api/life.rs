@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -193,7 +193,7 @@ fn the_first_token_never_overwrites_a_file() {
 #[test]
 fn without_a_terminal_the_first_token_goes_beside_the_database() {
     let directory = Directory::new();
-    let mut command = std::process::Command::new(crate::harness::MPGATE);
+    let mut command = Command::new(crate::harness::MPGATE);
     command.env_clear().args(["serve", "--listen", "127.0.0.1:0", "--database"]);
     command.arg(directory.join("x.sqlite")).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().expect("control starts");
@@ -246,7 +246,7 @@ async fn databases_of_others_and_of_the_future_are_refused() {
 #[test]
 fn an_address_on_the_network_must_be_wanted_in_words() {
     let directory = Directory::new();
-    let mut command = std::process::Command::new(crate::harness::MPGATE);
+    let mut command = Command::new(crate::harness::MPGATE);
     command.env_clear().args(["serve", "--listen", "0.0.0.0:0", "--database"]);
     command.arg(directory.join("mpgate.sqlite"));
     let output = command.output().expect("control runs");
@@ -257,12 +257,33 @@ fn an_address_on_the_network_must_be_wanted_in_words() {
 }
 
 #[tokio::test]
+async fn an_address_on_the_network_is_served_when_it_is() {
+    let flag: fn(&mut Command) = |command| {
+        command.arg("--allow-plaintext-on-the-network");
+    };
+    let variable: fn(&mut Command) = |command| {
+        command.env("MPGATE_ALLOW_PLAINTEXT_ON_THE_NETWORK", "true");
+    };
+    for say in [flag, variable] {
+        let directory = Directory::new();
+        let mut command = Command::new(crate::harness::MPGATE);
+        command.env_clear().args(["serve", "--listen", "0.0.0.0:0", "--database"]);
+        command.arg(directory.join("mpgate.sqlite"));
+        command.arg("--admin-token-file").arg(directory.join("admin-token"));
+        say(&mut command);
+        let control = Control::start_as(&directory, &mut command);
+        assert!(control.url.starts_with("http://0.0.0.0:"), "{}", control.url);
+        assert_eq!(control.get("/v1/principals").await.status, 200);
+    }
+}
+
+#[tokio::test]
 async fn a_taken_port_is_named() {
     let directory = Directory::new();
     let control = Control::start(&directory);
     let address = control.url.trim_start_matches("http://");
     let second = Directory::new();
-    let mut command = std::process::Command::new(crate::harness::MPGATE);
+    let mut command = Command::new(crate::harness::MPGATE);
     command.env_clear().args(["serve", "--listen", address, "--database"]);
     let output = command.arg(second.join("x.sqlite")).output().expect("control runs");
     let error = String::from_utf8_lossy(&output.stderr).into_owned();

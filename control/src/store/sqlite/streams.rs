@@ -120,6 +120,12 @@ impl Store {
         if let Some(mode) = patch.mode {
             new.stream.mode = mode;
         }
+        if let Some(protocol_rules) = patch.protocol_rules {
+            new.stream.protocol_rules = protocol_rules;
+        }
+        if let Some(silent) = patch.silent {
+            new.stream.silent = silent;
+        }
         if let Some(upstream_secret) = patch.upstream_secret {
             new.stream.upstream_secret = upstream_secret;
         }
