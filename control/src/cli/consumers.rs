@@ -44,10 +44,10 @@ pub(super) enum Verb {
 }
 
 const COLUMNS: [Column; 4] = [
-    ("CONSUMER", "name"),
-    ("STATE", "state"),
-    ("CREATED", "createTime"),
-    ("DISPLAY NAME", "displayName"),
+    ("CONSUMER", "name", "-"),
+    ("STATE", "state", "-"),
+    ("CREATED", "createTime", "-"),
+    ("DISPLAY NAME", "displayName", "-"),
 ];
 
 const ALL: &str = "/v1/measurementConsumers";

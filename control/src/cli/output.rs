@@ -1,6 +1,7 @@
 //! What the command line prints: tables and fields for people, the API's JSON for programs.
 
 use std::io::{self, Write as _};
+use std::iter;
 
 use clap::ValueEnum;
 use serde_json::Value;
@@ -16,8 +17,11 @@ pub(super) enum Format {
     Json,
 }
 
-/// A column or a line: its title and the member it shows.
-pub(super) type Column = (&'static str, &'static str);
+/// A column or a line: its title, the member it shows, and what it means that there is none.
+pub(super) type Column = (&'static str, &'static str, &'static str);
+
+/// As many items of a list are shown in a table; the rest is counted.
+const ITEMS_IN_A_CELL: usize = 2;
 
 /// Prints a list.
 pub(super) fn list(
@@ -30,9 +34,10 @@ pub(super) fn list(
         return json(answer);
     }
     let items = answer[member].as_array().map(Vec::as_slice).unwrap_or_default();
-    let mut rows = vec![columns.iter().map(|(title, _)| (*title).to_owned()).collect::<Vec<_>>()];
+    let mut rows =
+        vec![columns.iter().map(|(title, _, _)| (*title).to_owned()).collect::<Vec<_>>()];
     rows.extend(
-        items.iter().map(|item| columns.iter().map(|column| cell(item, column.1)).collect()),
+        items.iter().map(|item| columns.iter().map(|column| cell(item, *column)).collect()),
     );
     print(&align(&rows))
 }
@@ -44,7 +49,10 @@ pub(super) fn one(resource: &Value, columns: &[Column], format: Format) -> Resul
     }
     let rows: Vec<_> = columns
         .iter()
-        .map(|(title, member)| vec![(*title).to_owned(), cell(resource, member)])
+        .flat_map(|column| {
+            let titles = iter::once(column.0).chain(iter::repeat(""));
+            titles.zip(lines(resource, *column)).map(|(title, line)| vec![title.to_owned(), line])
+        })
         .collect();
     print(&align(&rows))
 }
@@ -64,18 +72,28 @@ pub(super) fn json(value: &Value) -> Result<(), CliError> {
     print(&format!("{text}\n"))
 }
 
-/// A member as a cell; of a resource name its last part.
-fn cell(item: &Value, member: &str) -> String {
-    let text = match &item[member] {
+/// A member in one cell of a table: of a list its first items and how many there are more.
+fn cell(item: &Value, column: Column) -> String {
+    let lines = lines(item, column);
+    let (shown, rest) = lines.split_at(lines.len().min(ITEMS_IN_A_CELL));
+    let more = (!rest.is_empty()).then(|| format!("+{}", rest.len()));
+    shown.iter().cloned().chain(more).collect::<Vec<_>>().join(",")
+}
+
+/// A member in lines: a list has one for each item. Of a resource name its last part.
+fn lines(item: &Value, (_, member, absent): Column) -> Vec<String> {
+    let absent = || vec![absent.to_owned()];
+    match &item[member] {
+        Value::Null => absent(),
+        Value::String(text) if text.is_empty() => absent(),
         Value::String(text) if member == "name" => {
-            text.rsplit('/').next().unwrap_or(text).to_owned()
+            vec![text.rsplit('/').next().unwrap_or(text).to_owned()]
         }
-        Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    };
-    if text.is_empty() { "-".to_owned() } else { text }
+        Value::String(text) => vec![text.clone()],
+        Value::Array(items) if items.is_empty() => absent(),
+        Value::Array(items) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        other => vec![other.to_string()],
+    }
 }
 
 /// Columns as wide as their widest cell, two spaces between, none at the end of a line.
@@ -97,7 +115,29 @@ fn align(rows: &[Vec<String>]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn cells_are_short_and_say_what_absence_means() {
+        let column = ("EVENTS", "events", "all");
+        for (item, expected) in [
+            (json!({}), "all"),
+            (json!({"events": null}), "all"),
+            (json!({"events": ""}), "all"),
+            (json!({"events": []}), "all"),
+            (json!({"events": ["a"]}), "a"),
+            (json!({"events": ["a", "b"]}), "a,b"),
+            (json!({"events": ["a", "b", "c", "d"]}), "a,b,+2"),
+            (json!({"events": true}), "true"),
+        ] {
+            assert_eq!(cell(&item, column), expected, "{item}");
+        }
+        let list = json!({"events": ["a", "b", "c"]});
+        assert_eq!(lines(&list, column), ["a", "b", "c"]);
+        assert_eq!(lines(&json!({"name": "principals/admin"}), ("ID", "name", "-")), ["admin"]);
+    }
 
     #[test]
     fn columns_are_aligned() {

@@ -56,11 +56,11 @@ Examples:
 }
 
 const COLUMNS: [Column; 5] = [
-    ("PRINCIPAL", "name"),
-    ("ROLE", "role"),
-    ("STATE", "state"),
-    ("CREATED", "createTime"),
-    ("DISPLAY NAME", "displayName"),
+    ("PRINCIPAL", "name", "-"),
+    ("ROLE", "role", "-"),
+    ("STATE", "state", "-"),
+    ("CREATED", "createTime", "-"),
+    ("DISPLAY NAME", "displayName", "-"),
 ];
 
 pub(super) async fn run(verb: Verb, client: &Client, format: Format) -> Result<(), CliError> {

@@ -1,6 +1,6 @@
 //! `mpgate streams`.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use mpgate_contract::{ConsumerId, StreamId, UpstreamSecret};
 use serde_json::{Map, Value, json};
 
@@ -15,7 +15,8 @@ pub(super) enum Verb {
     #[command(after_help = "\
 Examples:
   mpgate streams create G-ABC123 --consumer acme --environment production --upstream-secret 'replace(GA4_SECRET)'
-  mpgate streams create G-DEF456 --consumer acme --environment staging --upstream-secret none --mode dry_run")]
+  mpgate streams create G-DEF456 --consumer acme --environment staging --upstream-secret none --mode dry_run
+  mpgate streams create G-ABC124 --consumer acme --environment production --upstream-secret none --protocol-rules enforce")]
     Create(CreateArgs),
     /// Show a consumer's streams, newest last
     #[command(after_help = "Example:\n  mpgate streams list --consumer acme")]
@@ -33,24 +34,13 @@ Examples:
   mpgate streams get G-ABC123 --consumer acme
   mpgate streams get measurementConsumers/acme/dataStreams/G-ABC123")]
     Get(One),
-    /// Change a stream's mode, upstream secret policy or display name
+    /// Change a stream; what is not named stays
     #[command(after_help = "\
 Examples:
   mpgate streams update G-ABC123 --consumer acme --mode dry_run
-  mpgate streams update G-ABC123 --consumer acme --mode default")]
-    Update {
-        #[command(flatten)]
-        one: One,
-        /// off, `dry_run`, enforce; `default` for the gate's own
-        #[arg(long)]
-        mode: Option<String>,
-        /// replace(NAME), keep or none
-        #[arg(long, value_name = "POLICY")]
-        upstream_secret: Option<UpstreamSecret>,
-        /// A name for people
-        #[arg(long)]
-        display_name: Option<String>,
-    },
+  mpgate streams update G-ABC123 --consumer acme --mode default
+  mpgate streams update G-ABC123 --consumer acme --protocol-rules enforce --silent true")]
+    Update(UpdateArgs),
     /// Delete one that no key is granted
     #[command(after_help = "Example:\n  mpgate streams delete G-ABC123 --consumer acme")]
     Delete(One),
@@ -71,12 +61,69 @@ pub(super) struct CreateArgs {
     /// what the sender brought, or none
     #[arg(long, value_name = "POLICY")]
     upstream_secret: UpstreamSecret,
-    /// off, `dry_run` or enforce; without one the gate's own holds
-    #[arg(long)]
-    mode: Option<String>,
+    #[command(flatten)]
+    own: OwnSettings,
     /// A name for people
     #[arg(long)]
     display_name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UpdateArgs {
+    #[command(flatten)]
+    one: One,
+    /// replace(NAME), keep or none
+    #[arg(long, value_name = "POLICY")]
+    upstream_secret: Option<UpstreamSecret>,
+    #[command(flatten)]
+    own: OwnSettings,
+    /// A name for people
+    #[arg(long)]
+    display_name: Option<String>,
+}
+
+/// What a stream may have of its own, and else is the gate's.
+#[derive(Debug, Args)]
+struct OwnSettings {
+    /// What is done about a request that is not genuine: off, `dry_run` or enforce; default for the
+    /// gate's own
+    #[arg(long)]
+    mode: Option<String>,
+    /// What is done about an event that breaks the protocol's rules: off, `dry_run` or enforce; default
+    /// for the gate's own
+    #[arg(long, value_name = "MODE")]
+    protocol_rules: Option<String>,
+    /// Whether a refusal looks like GA4's answer to anything (204); default for the gate's own
+    #[arg(long, value_enum)]
+    silent: Option<Silent>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Silent {
+    True,
+    False,
+    Default,
+}
+
+impl OwnSettings {
+    /// Those that were given, as members of a stream; `null` for the gate's own.
+    fn members(&self) -> Map<String, Value> {
+        let word = |word: &String| match word.as_str() {
+            "default" => Value::Null,
+            word => word.into(),
+        };
+        let silent = |silent| match silent {
+            Silent::True => Value::Bool(true),
+            Silent::False => Value::Bool(false),
+            Silent::Default => Value::Null,
+        };
+        let given = [
+            ("mode", self.mode.as_ref().map(word)),
+            ("protocolRules", self.protocol_rules.as_ref().map(word)),
+            ("silent", self.silent.map(silent)),
+        ];
+        given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    }
 }
 
 #[derive(Debug, Args)]
@@ -95,14 +142,16 @@ impl One {
     }
 }
 
-const COLUMNS: [Column; 7] = [
-    ("STREAM", "name"),
-    ("ENVIRONMENT", "environment"),
-    ("MODE", "mode"),
-    ("UPSTREAM SECRET", "upstreamSecret"),
-    ("STATE", "state"),
-    ("CREATED", "createTime"),
-    ("DISPLAY NAME", "displayName"),
+const COLUMNS: [Column; 9] = [
+    ("STREAM", "name", "-"),
+    ("ENVIRONMENT", "environment", "-"),
+    ("MODE", "mode", "default"),
+    ("PROTOCOL RULES", "protocolRules", "default"),
+    ("SILENT", "silent", "default"),
+    ("UPSTREAM SECRET", "upstreamSecret", "-"),
+    ("STATE", "state", "-"),
+    ("CREATED", "createTime", "-"),
+    ("DISPLAY NAME", "displayName", "-"),
 ];
 
 pub(super) async fn run(verb: Verb, client: &Client, format: Format) -> Result<(), CliError> {
@@ -114,43 +163,30 @@ pub(super) async fn run(verb: Verb, client: &Client, format: Format) -> Result<(
         }
         Verb::Create(new) => {
             let path = format!("/v1/measurementConsumers/{}/dataStreams", new.consumer);
-            let body = json!({
-                "streamId": new.stream,
-                "environment": new.environment,
-                "mode": new.mode,
-                "upstreamSecret": new.upstream_secret.to_string(),
-                "displayName": new.display_name,
-            });
-            client.post(&path, &[], &body).await?
+            let mut body = new.own.members();
+            body.insert("streamId".to_owned(), json!(new.stream));
+            body.insert("environment".to_owned(), new.environment.into());
+            body.insert("upstreamSecret".to_owned(), new.upstream_secret.to_string().into());
+            body.insert("displayName".to_owned(), new.display_name.into());
+            client.post(&path, &[], &body.into()).await?
         }
         Verb::Get(one) => client.get(&one.path()?).await?,
-        Verb::Update { one, mode, upstream_secret, display_name } => {
-            let body = changes(mode, upstream_secret.as_ref(), display_name)?;
-            client.patch(&one.path()?, &body).await?
-        }
+        Verb::Update(update) => client.patch(&update.one.path()?, &changes(&update)?).await?,
         Verb::Delete(one) => client.delete(&one.path()?).await?,
     };
     output::one(&resource, &COLUMNS, format)
 }
 
-fn changes(
-    mode: Option<String>,
-    upstream_secret: Option<&UpstreamSecret>,
-    display_name: Option<String>,
-) -> Result<Value, CliError> {
-    let mut body = Map::new();
-    if let Some(mode) = mode {
-        let value = if mode == "default" { Value::Null } else { mode.into() };
-        body.insert("mode".to_owned(), value);
-    }
-    if let Some(policy) = upstream_secret {
+fn changes(update: &UpdateArgs) -> Result<Value, CliError> {
+    let mut body = update.own.members();
+    if let Some(policy) = &update.upstream_secret {
         body.insert("upstreamSecret".to_owned(), policy.to_string().into());
     }
-    if let Some(display_name) = display_name {
-        body.insert("displayName".to_owned(), display_name.into());
+    if let Some(display_name) = &update.display_name {
+        body.insert("displayName".to_owned(), display_name.clone().into());
     }
     if body.is_empty() {
-        let rule = "nothing to change; add --mode, --upstream-secret or --display-name";
+        let rule = "nothing to change; add --mode, --protocol-rules, --silent, --upstream-secret or --display-name";
         return Err(CliError::Usage(rule.to_owned()));
     }
     Ok(body.into())

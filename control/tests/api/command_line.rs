@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Control, Directory, MPGATE};
 
@@ -76,6 +76,96 @@ fn an_operator_gets_everything_done() {
 }
 
 #[test]
+fn an_operator_says_what_a_key_may_do() {
+    let directory = Directory::new();
+    let control = Control::start(&directory);
+    let environment = [("MPGATE_URL", control.url.as_str()), ("MPGATE_TOKEN", &control.admin)];
+    let done = |line: &str| {
+        let ran = run(&environment, line);
+        assert_eq!((ran.code, ran.error.as_str()), (Some(0), ""), "{line}: {}", ran.out);
+        ran.out
+    };
+    let json = |line: &str| -> Value {
+        serde_json::from_str(&done(&format!("{line} --output json"))).expect("JSON")
+    };
+    done("consumers create acme");
+    let stream = "--consumer acme --environment production --upstream-secret none";
+    let created = json(&format!("streams create G-A {stream} --protocol-rules off --silent true"));
+    assert_eq!((&created["protocolRules"], &created["silent"]), (&json!("off"), &json!(true)));
+    let created = json(&format!("streams create G-B {stream} --mode default --silent default"));
+    assert!(created["mode"].is_null() && created["silent"].is_null(), "{created}");
+
+    let restrictions = "--event purchase --event ecommerce_* --event refund \
+        --source-network 203.0.113.7 --certificate-name spiffe://acme/shop";
+    let key =
+        json(&format!("keys create --consumer acme --sender shop --stream G-A {restrictions}"));
+    assert_eq!(key["events"], json!(["purchase", "ecommerce_*", "refund"]));
+    assert_eq!(key["sourceNetworks"], json!(["203.0.113.7/32"]));
+    assert_eq!(key["certificateNames"], json!(["spiffe://acme/shop"]));
+    let name = key["name"].as_str().expect("a name");
+    let shown = done(&format!("keys get {name}"));
+    let list = done("keys list --consumer acme");
+    for (table, words) in [
+        (
+            &shown,
+            [
+                "EVENTS             purchase\n                   ecommerce_*\n",
+                "203.0.113.7/32",
+                "never",
+            ],
+        ),
+        (&list, ["NETWORKS", "purchase,ecommerce_*,+1", "spiffe://acme/shop"]),
+    ] {
+        for word in words {
+            assert!(table.contains(word), "{word}: {table}");
+        }
+    }
+    // Rows: the flags, and the members that are other afterwards.
+    let mut expected = json(&format!("keys get {name}"));
+    for (flags, other) in [
+        ("--event purchase", json!({"events": ["purchase"]})),
+        ("--event purchase", json!({})),
+        ("--clear-events --clear-source-networks", json!({"events": null, "sourceNetworks": null})),
+        (
+            "--source-network 10.0.0.0/8 --source-network 2001:DB8::/32 --clear-certificate-names",
+            json!({"sourceNetworks": ["10.0.0.0/8", "2001:db8::/32"], "certificateNames": null}),
+        ),
+        ("--certificate-name a.example", json!({"certificateNames": ["a.example"]})),
+        ("--stream G-B --stream G-A", json!({"dataStreams": ["G-B", "G-A"]})),
+        ("--expire-time 2099-01-01T00:00:00Z", json!({"expireTime": "2099-01-01T00:00:00Z"})),
+        ("--not-before 2098-01-01T00:00:00Z", json!({"notBefore": "2098-01-01T00:00:00Z"})),
+        ("--no-expire-time --no-not-before", json!({"expireTime": null, "notBefore": null})),
+        ("--nickname Shop --description till", json!({"nickname": "Shop", "description": "till"})),
+        ("--nickname=", json!({"nickname": ""})),
+    ] {
+        let revision = expected["revision"].as_u64().expect("a revision");
+        let changes = other.as_object().expect("members");
+        let members = expected.as_object_mut().expect("a key");
+        for (member, value) in changes {
+            match value {
+                Value::Null => members.remove(member),
+                value => members.insert(member.clone(), value.clone()),
+            };
+        }
+        expected["revision"] = json!(revision + u64::from(!changes.is_empty()));
+        assert_eq!(json(&format!("keys update {name} {flags}")), expected, "{flags}");
+    }
+    let ending = json(&format!("keys update {name} --expires-in 90d"));
+    assert!(ending["expireTime"].is_string(), "{ending}");
+    let shown =
+        done(&format!("keys update {name} --clear-certificate-names --clear-source-networks"));
+    for words in ["EVENTS             all", "SOURCE NETWORKS    any", "any, or no certificate"] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    let stream = json("streams update G-A --consumer acme --protocol-rules enforce --silent false");
+    assert_eq!((&stream["protocolRules"], &stream["silent"]), (&json!("enforce"), &json!(false)));
+    let shown =
+        done("streams update G-A --consumer acme --protocol-rules default --silent default");
+    assert!(shown.contains("PROTOCOL RULES   default\nSILENT           default\n"), "{shown}");
+    assert!(done("streams list --consumer acme").contains("PROTOCOL RULES"));
+}
+
+#[test]
 fn secrets_go_to_new_private_files() {
     let directory = Directory::new();
     let control = Control::start(&directory);
@@ -135,7 +225,7 @@ fn each_way_to_end_has_its_exit_status() {
     let away = [("MPGATE_URL", closed.as_str()), ("MPGATE_TOKEN", "mpt_any")];
     let https = [("MPGATE_URL", "https://127.0.0.1:1"), ("MPGATE_TOKEN", "mpt_any")];
     let by_flag = format!("consumers list --token-file {token_file}");
-    let rows: [Row; 17] = [
+    let rows: [Row; 26] = [
         (&good, "consumers list", 0, ""),
         (&by_file, "consumers list", 0, ""),
         (&none, &by_flag, 0, ""),
@@ -150,6 +240,20 @@ fn each_way_to_end_has_its_exit_status() {
         (&good, "keys create --consumer acme --sender crm", 2, "--stream"),
         (&good, "keys create --consumer a --sender a --stream G-A --expires-in soon", 2, "90d"),
         (&good, "streams update G-A --consumer acme", 2, "nothing to change"),
+        (&good, "keys update 000000000000 --consumer acme", 2, "nothing to change"),
+        (&good, "keys update 000000000000 --nickname x", 2, "add --consumer"),
+        (&good, "keys update 000000000000 --event * --consumer acme", 2, "an event is a name"),
+        (&good, "keys update 000000000000 --source-network 10.0.0.1/8", 2, "behind its prefix"),
+        (&good, "keys update 000000000000 --event a --clear-events", 2, "cannot be used with"),
+        (
+            &good,
+            "keys update 000000000000 --expires-in 1d --no-expire-time",
+            2,
+            "cannot be used with",
+        ),
+        (&good, "keys update 000000000000 --sender crm", 2, "--sender"),
+        (&good, "keys update 000000000000 --consumer acme --nickname x", 1, "no such API key"),
+        (&good, "streams update G-A --consumer acme --silent yes", 2, "true, false, default"),
         (&good, "nonsense", 2, "nonsense"),
         (&https, "consumers list", 2, "no https"),
         (&away, "consumers list", 4, "is `mpgate serve` running"),
