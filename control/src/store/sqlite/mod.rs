@@ -1,4 +1,4 @@
-//! The store in one `SQLite` file: opening it, its migrations, its one writer and its few readers.
+//! The store in one SQLite file: opening it, its migrations, its one writer and its few readers.
 //!
 //! `synchronous=FULL` under WAL: what a commit acknowledged survives the machine. Files that are
 //! another program's, or a newer version's, are refused.
@@ -171,7 +171,7 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         .max_lifetime(None)
 }
 
-/// `SQLite` gives its `-wal` and `-shm` files the mode of the database.
+/// SQLite gives its `-wal` and `-shm` files the mode of the database.
 fn create_private(path: &Path) -> io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
