@@ -2,6 +2,7 @@
 //! control service, a collector. Each part says what it proves; what a test needs is started and
 //! stopped by `mpgate-testbed`.
 
+mod accounts;
 mod admit;
 mod answers;
 mod body;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use rustix::net::sockopt::set_socket_reuseport;
-use rustix::net::{AddressFamily, SocketType, bind, socket};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 
 use crate::poll;
 
@@ -53,7 +53,9 @@ impl Lease {
     }
 
     fn hold(address: SocketAddr) -> Result<Self> {
-        let held = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        // No child inherits it: the port is free when the lease ends, not when the last child does.
+        let flags = SocketFlags::CLOEXEC;
+        let held = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
         set_socket_reuseport(&held, true)?;
         bind(&held, &address)?;
         Ok(Self { address, _held: held })
