@@ -106,6 +106,8 @@ mod tests {
     fn one_digest_has_one_spelling() {
         let digest = Digest::of(b"abc");
         assert_eq!(Digest::from_hex(&digest.to_string()), Ok(digest));
+        assert_eq!(format!("{digest:?}"), format!("Digest({digest})"));
+        assert!(DigestError.to_string().contains("64 lower-case hexadecimal"));
         for bad in ["", "ba78", &digest.to_string().to_uppercase(), &"g".repeat(64)] {
             assert_eq!(Digest::from_hex(bad), Err(DigestError), "{bad}");
         }
@@ -119,6 +121,9 @@ mod tests {
             let mut other = *digest.as_bytes();
             other[bit / 8] ^= 1 << (bit % 8);
             assert!(!digest.same_as(&other), "bit {bit}");
+            // The same difference in two bytes must not cancel out.
+            other[(bit / 8 + 7) % 32] ^= 1 << (bit % 8);
+            assert!(!digest.same_as(&other), "bit {bit}, twice");
         }
     }
 }

@@ -257,8 +257,16 @@ mod tests {
             assert_eq!(serde_json::to_string(&policy).expect(text), json);
             assert_eq!(serde_json::from_str::<UpstreamSecret>(json).expect(json), policy);
         }
-        for bad in ["", "replace", "replace()", "replace(a)", "replace(A", "Keep"] {
-            assert!(bad.parse::<UpstreamSecret>().is_err(), "{bad}");
+        for (bad, said) in [
+            ("", "'replace(NAME)', 'keep' or 'none'"),
+            ("replace", "'keep'"),
+            ("replace()", "upper-case letters"),
+            ("replace(a)", "upper-case letters"),
+            ("replace(A", "'keep'"),
+            ("Keep", "'keep'"),
+        ] {
+            let error = bad.parse::<UpstreamSecret>().expect_err(bad).to_string();
+            assert!(error.contains(said), "{bad}: {error}");
         }
     }
 

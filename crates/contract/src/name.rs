@@ -168,6 +168,12 @@ mod tests {
     }
 
     #[test]
+    fn an_error_says_the_rule() {
+        let error = SenderName::parse("Billing").expect_err("upper case");
+        assert!(error.to_string().contains("lower-case letters"), "{error}");
+    }
+
+    #[test]
     fn streams_are_ga4_ids() {
         for good in ["G-ABC123", "1:1234567890:web:abc123DEF", "1:1:android:a"] {
             assert!(StreamId::parse(good).is_ok(), "{good}");

@@ -3,7 +3,6 @@
 //! A page covers the revisions (`from`, `to`] of one epoch. Entries are compacted: a key appears with
 //! its newest state only, so revisions are sparse.
 
-use core::fmt;
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
@@ -109,12 +108,6 @@ impl PageFault {
             Self::TooManyEntries => "too_many_entries",
             Self::BadEntry => "bad_entry",
         }
-    }
-}
-
-impl fmt::Display for PageFault {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.label())
     }
 }
 

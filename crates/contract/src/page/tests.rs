@@ -34,7 +34,52 @@ fn every_row_of_the_page_table() {
 }
 
 #[test]
+fn a_page_is_empty_without_keys_and_streams() {
+    let entry = r#"{"revision":1,"state":"active","stream":
+        {"id":"G-A","consumer":"a","environment":"staging","upstream_secret":"keep"}}"#;
+    let key = r#"{"revision":1,"digest":"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        "state":"revoked","grant":{"key_id":"000000000001","sender":"a","streams":["G-A"]}}"#;
+    for (keys, streams, empty) in
+        [("", "", true), (key, "", false), ("", entry, false), (key, entry, false)]
+    {
+        let body = format!(
+            r#"{{"epoch":"e","reset":true,"from":0,"to":1,"head":1,"keys":[{keys}],"streams":[{streams}]}}"#
+        );
+        let page = Page::parse(body.as_bytes(), &Ask::default()).expect("a good page");
+        assert_eq!(page.is_empty(), empty, "{body}");
+    }
+}
+
+/// Each limit is a number that somebody relies on, and holds to the byte.
+#[test]
 fn limits_of_size() {
+    let figures = (limits::GRANT_BYTES_MAX, limits::STREAM_BYTES_MAX, limits::PAGE_BYTES_MAX);
+    assert_eq!(figures, (8_192, 8_192, 4_194_304));
+    let grant = |bytes: usize| {
+        let bare = r#"{"key_id":"000000000001","sender":"a","streams":["G-A"],"note":""}"#;
+        bare.replace(r#""note":"""#, &format!(r#""note":"{}""#, "x".repeat(bytes - bare.len())))
+    };
+    for (bytes, fits) in [(8_192, true), (8_193, false)] {
+        let raw = RawValue::from_string(grant(bytes)).expect("JSON");
+        let digest = Digest::of(b"");
+        let entry = KeyEntry { revision: 1, digest, state: State::Active, grant: &raw };
+        assert_eq!(entry.grant().is_ok(), fits, "{bytes}");
+    }
+    let epoch = |bytes: usize| {
+        let epoch = "e".repeat(bytes);
+        format!(
+            r#"{{"epoch":"{epoch}","reset":true,"from":0,"to":0,"head":0,"keys":[],"streams":[]}}"#
+        )
+    };
+    let mut page = epoch(limits::EPOCH_BYTES_MAX).into_bytes();
+    page.resize(limits::PAGE_BYTES_MAX, b' ');
+    assert!(Page::parse(&page, &Ask::default()).is_ok());
+    let fault = Page::parse(epoch(65).as_bytes(), &Ask::default()).err();
+    assert_eq!(fault, Some(PageFault::BadEpoch));
+    limits_of_entries();
+}
+
+fn limits_of_entries() {
     let ask = Ask::default();
     let huge = vec![b' '; limits::PAGE_BYTES_MAX + 1];
     assert_eq!(Page::parse(&huge, &ask).err(), Some(PageFault::TooLarge));
