@@ -195,6 +195,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_networks_and_certificates_ask_for_the_peer() {
+        let grant = |restriction: &str| {
+            let text = format!(
+                r#"{{"key_id":"000000000001","sender":"a","streams":["G-A"]{restriction}}}"#
+            );
+            Known { state: State::Active, grant: serde_json::from_str(&text).expect("a grant") }
+        };
+        for (restriction, asks) in [
+            ("", false),
+            (r#","events":["purchase"]"#, false),
+            (r#","source_networks":["::/0"]"#, true),
+            (r#","certificate_names":["a"]"#, true),
+            (r#","source_networks":["::/0"],"certificate_names":["a"]"#, true),
+        ] {
+            assert_eq!(grant(restriction).asks_for_peer(), asks, "{restriction}");
+        }
+    }
+
+    #[test]
     fn addresses_as_envoy_writes_them() {
         for (text, address) in [
             ("203.0.113.7:4711", Some("203.0.113.7")),

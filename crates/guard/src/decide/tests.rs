@@ -153,11 +153,12 @@ fn every_row_of_the_decision_table() {
             List::None => Policy::without_streams(&settings),
             List::Whole | List::Damaged => world.policy(&settings),
         };
+        let known = known(row, &keys, &claim);
         let standing = Standing {
             ready: row.list != List::None,
             policy: &policy,
-            known: known(row, &keys, &claim),
-            peer: peer(row),
+            peer: peer(row, known.as_ref().ok().and_then(Option::as_ref)),
+            known,
             now: Duration::from_secs(world.now),
         };
         let spaces = row.body_bytes.map(|bytes| " ".repeat(bytes));
@@ -192,7 +193,10 @@ fn known(row: &Row, keys: &[u8], claim: &Claim<'_>) -> Result<Option<Known>, Cor
 }
 
 /// What the adapter asks Envoy for: nothing where no grant depends on it.
-fn peer(row: &Row) -> Peer {
+fn peer(row: &Row, known: Option<&Known>) -> Peer {
+    if !known.is_some_and(Known::asks_for_peer) {
+        return Peer::default();
+    }
     Peer {
         source: Peer::address(row.source.as_bytes()),
         certificate_names: row
