@@ -75,23 +75,34 @@ fn rows() -> Vec<(&'static str, Fields)> {
     ]
 }
 
+/// The rows that the gate refuses for their secret. It sees the 10 000 pairs too; the other rows Envoy
+/// refuses itself.
+const JUDGED: &[&str] = &[
+    "a value that is no text",
+    "a path of 50 kB",
+    "a path that is no text",
+    "an authority and a host",
+    "cookies in crumbs",
+];
+
 #[test]
 fn no_frame_traps_the_vm() {
     let mut gate = Gate::start();
-    let mut judged = 0;
+    let mut judged = Vec::new();
     for (name, fields) in rows() {
         let fields: Vec<(&[u8], &[u8])> =
             fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
         let outcome = exchange(gate.stack.envoy.address(), &fields, b"{}");
         if let Outcome::Status(status) = outcome {
             assert!((400..600).contains(&status), "{name}: {status}");
-            judged += usize::from(status == 401);
+            if status == 401 {
+                judged.push(name);
+            }
         }
         gate.is_well_after(name);
     }
     gate.let_nothing_through();
-    // Rows that Envoy refuses say nothing of the gate.
-    assert!(judged >= 6, "only {judged} rows reached the gate");
+    assert_eq!(judged, JUDGED);
 }
 
 #[test]
