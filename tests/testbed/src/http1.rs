@@ -3,10 +3,11 @@
 //! It corrects nothing and follows nothing. Well-behaved senders are tested with their own libraries.
 
 use std::io::{BufRead as _, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 use crate::message::{Request, Response};
 
@@ -26,7 +27,21 @@ impl Http1 {
     /// # Errors
     /// Nobody listens.
     pub fn connect(address: SocketAddr) -> Result<Self> {
-        let socket = TcpStream::connect(address).with_context(|| address.to_string())?;
+        Self::speak(TcpStream::connect(address).with_context(|| address.to_string())?, address)
+    }
+
+    /// Connects from another address of this machine, 127.0.0.2 for example.
+    ///
+    /// # Errors
+    /// Nobody listens, or this machine has no such IPv4 address.
+    pub fn connect_from(source: IpAddr, address: SocketAddr) -> Result<Self> {
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        bind(&socket, &SocketAddr::new(source, 0)).with_context(|| source.to_string())?;
+        connect(&socket, &address).with_context(|| address.to_string())?;
+        Self::speak(TcpStream::from(socket), address)
+    }
+
+    fn speak(socket: TcpStream, address: SocketAddr) -> Result<Self> {
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_nodelay(true)?;
         Ok(Self::over(socket, &address.to_string()))

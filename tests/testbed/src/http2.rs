@@ -51,8 +51,22 @@ impl Http2 {
         authority: &crate::tls::Authority,
         name: &str,
     ) -> Result<Self> {
+        Self::connect_tls_as(address, authority, name, None)
+    }
+
+    /// As [`Self::connect_tls`], showing a certificate.
+    ///
+    /// # Errors
+    /// As there, or the certificate cannot be read.
+    #[cfg(feature = "tls")]
+    pub fn connect_tls_as(
+        address: SocketAddr,
+        authority: &crate::tls::Authority,
+        name: &str,
+        client: Option<&crate::tls::Certificate>,
+    ) -> Result<Self> {
         let runtime = runtime()?;
-        let stream = runtime.block_on(authority.connect(address, name, &[b"h2"]))?;
+        let stream = runtime.block_on(authority.connect(address, name, &[b"h2"], client))?;
         let requests = runtime.block_on(handshake(stream))?;
         Ok(Self { runtime, requests, scheme: "https", authority: name.to_owned() })
     }
@@ -74,9 +88,22 @@ impl Http2 {
         request: &Request,
         trailers: &[(&str, &str)],
     ) -> Result<Response> {
+        self.send_in_pieces(request, usize::MAX, trailers)
+    }
+
+    /// Sends a request whose body comes in frames of at most so many bytes.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn send_in_pieces(
+        &mut self,
+        request: &Request,
+        piece_bytes: usize,
+        trailers: &[(&str, &str)],
+    ) -> Result<Response> {
         let trailers = header_map(trailers.iter().copied())?;
         let head = self.head(request)?;
-        let body = Bytes::from(request.body.clone());
+        let mut body = Bytes::from(request.body.clone());
         let requests = self.requests.clone();
         let exchange = async {
             let mut requests = requests.ready().await?;
@@ -84,6 +111,9 @@ impl Http2 {
             let (response, mut stream) = requests.send_request(head, last)?;
             // A gate may answer before it has read all, and reset what is left; the answer counts.
             if !last {
+                while body.len() > piece_bytes {
+                    let _early = stream.send_data(body.split_to(piece_bytes), false);
+                }
                 let _early = stream.send_data(body, trailers.is_empty());
             }
             if !trailers.is_empty() {

@@ -12,6 +12,7 @@ use std::thread;
 use anyhow::{Context as _, Result};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    SanType,
 };
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject as _;
@@ -68,8 +69,22 @@ impl Authority {
     /// # Errors
     /// The files cannot be written.
     pub fn issue(&self, name: &str, file: &str) -> Result<Certificate> {
+        self.issue_for(name, &[name], file)
+    }
+
+    /// A certificate with a common name and other names: DNS names, and URIs (`spiffe://…`).
+    ///
+    /// # Errors
+    /// A name is neither, or the files cannot be written.
+    pub fn issue_for(&self, name: &str, others: &[&str], file: &str) -> Result<Certificate> {
         let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(vec![name.to_owned()])?;
+        let mut params = CertificateParams::new(Vec::new())?;
+        for other in others {
+            let text = (*other).try_into()?;
+            let uri = other.contains("://");
+            let other = if uri { SanType::URI(text) } else { SanType::DnsName(text) };
+            params.subject_alt_names.push(other);
+        }
         // Two certificates of one name look like one that signed itself.
         params.distinguished_name.push(DnType::CommonName, name);
         let certificate = params.signed_by(&key, &self.issuer)?;
@@ -91,8 +106,21 @@ impl Authority {
         address: SocketAddr,
         name: &str,
     ) -> Result<Http1<StreamOwned<ClientConnection, std::net::TcpStream>>> {
+        self.http1_as(address, name, None)
+    }
+
+    /// As [`Self::http1`], showing a certificate.
+    ///
+    /// # Errors
+    /// As there, or the certificate cannot be read.
+    pub fn http1_as(
+        &self,
+        address: SocketAddr,
+        name: &str,
+        client: Option<&Certificate>,
+    ) -> Result<Http1<StreamOwned<ClientConnection, std::net::TcpStream>>> {
         let server = ServerName::try_from(name.to_owned())?;
-        let config = self.client_config(&[b"http/1.1"])?;
+        let config = self.client_config(&[b"http/1.1"], client)?;
         let connection = ClientConnection::new(Arc::new(config), server)?;
         let socket = std::net::TcpStream::connect(address)?;
         Ok(Http1::over(StreamOwned::new(connection, socket), name))
@@ -103,19 +131,30 @@ impl Authority {
         address: SocketAddr,
         name: &str,
         protocols: &[&[u8]],
+        client: Option<&Certificate>,
     ) -> Result<TlsStream<TcpStream>> {
         let server = ServerName::try_from(name.to_owned())?;
-        let connector = TlsConnector::from(Arc::new(self.client_config(protocols)?));
+        let connector = TlsConnector::from(Arc::new(self.client_config(protocols, client)?));
         Ok(connector.connect(server, TcpStream::connect(address).await?).await?)
     }
 
-    fn client_config(&self, protocols: &[&[u8]]) -> Result<ClientConfig> {
+    fn client_config(
+        &self,
+        protocols: &[&[u8]],
+        client: Option<&Certificate>,
+    ) -> Result<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone())?;
-        let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let mut config = match client {
+            None => config.with_no_client_auth(),
+            Some(client) => {
+                let chain = vec![CertificateDer::from_pem_file(&client.certificate)?];
+                config.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(&client.key)?)?
+            }
+        };
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         Ok(config)
     }
