@@ -19,4 +19,5 @@ mod refuse;
 mod senders;
 mod silence;
 mod sync;
+mod terms;
 mod tripwire;
