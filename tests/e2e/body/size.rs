@@ -1,0 +1,84 @@
+//! Size: 130 000 bytes pass, one more is a 413, and nothing of it reaches the upstream.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use mpgate_testbed::http1::Http1;
+use mpgate_testbed::stack::{SHOP, Stack};
+
+use super::ways::Way;
+use super::{FREE, LOGIN, STRICT, Streams, assert_refused, login_of, to};
+
+const LARGEST_BYTES: usize = 130_000;
+
+#[test]
+fn the_largest_body_passes_and_one_byte_more_does_not() {
+    let streams = Streams::on(Stack::start().expect("a stack"));
+    let Streams { stack, web, orders } = &streams;
+    let gate = stack.envoy.address();
+    for (name, stream, key) in [
+        ("rules in dry run", SHOP, web),
+        ("rules enforced", STRICT, web),
+        ("no rules", FREE, web),
+        ("an event grant", FREE, orders),
+    ] {
+        for way in Way::ALL {
+            let name = format!("{name}, {way:?}");
+            let answer = way.send(gate, &to(stream, key), &login_of(LARGEST_BYTES));
+            assert_eq!(answer.status, 204, "{name}: {}", answer.text());
+            let events = stack.collector.wait_for_events(1).expect("an event");
+            stack.collector.forget().expect("forgotten");
+            assert_eq!(events[0].body_bytes(), LARGEST_BYTES as u64, "{name}");
+            assert!(events[0].body().starts_with(LOGIN), "{name}");
+
+            let answer = way.send(gate, &to(stream, key), &login_of(LARGEST_BYTES + 1));
+            assert_eq!(answer.status, 413, "{name}: {}", answer.text());
+            // Where the gate asks for no body, Envoy's own filter behind it has the limit.
+            let reason = if name.starts_with("no rules") { "" } else { "body_too_large" };
+            assert_eq!(answer.reason(), reason, "{name}");
+        }
+    }
+    assert_eq!(streams.events_at_the_collector(), 0);
+    assert_eq!(stack.envoy.stat("wasm.mpgate.vm_reload_success").expect("a stat"), 0);
+}
+
+#[test]
+fn no_body_and_bodies_that_wait_to_be_asked_for() {
+    let streams = Streams::on(Stack::start().expect("a stack"));
+    let Streams { stack, web, orders } = &streams;
+    let gate = stack.envoy.address();
+    for way in Way::ALL {
+        let name = format!("no body, {way:?}");
+        assert_eq!(way.send(gate, &to(FREE, web), b"").status, 204, "{name}");
+        assert_eq!(way.send(gate, &to(SHOP, web), b"").status, 204, "{name}");
+        assert_refused(&name, &way.send(gate, &to(STRICT, web), b""), 400, "body_unreadable");
+        assert_refused(&name, &way.send(gate, &to(FREE, orders), b""), 400, "body_unreadable");
+    }
+    let forwarded = 2 * Way::ALL.len();
+    assert_eq!(stack.collector.wait_for_events(forwarded).expect("events").len(), forwarded);
+    stack.collector.forget().expect("forgotten");
+
+    let asks = |stream: &str, secret: &str| {
+        let length = LOGIN.len();
+        format!(
+            "POST /mp/collect?measurement_id={stream}&api_secret={secret} HTTP/1.1\r\nhost: gate\r\n\
+             content-length: {length}\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n"
+        )
+    };
+    for stream in [SHOP, STRICT, FREE] {
+        let mut socket = TcpStream::connect(gate).expect("a connection");
+        socket.write_all(asks(stream, &web.secret).as_bytes()).expect("sent");
+        let mut interim = [0; 25];
+        socket.read_exact(&mut interim).expect("an interim answer");
+        assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n", "{stream}");
+        let answer = Http1::over(socket, "gate").send_bytes(LOGIN.as_bytes());
+        assert_eq!(answer.expect("an answer").status, 204, "{stream}");
+    }
+    assert_eq!(stack.collector.wait_for_events(3).expect("events").len(), 3);
+
+    // Who is refused by the head is refused before the body was sent.
+    let mut client = Http1::connect(gate).expect("a connection");
+    let answer = client.send_bytes(asks(STRICT, "guessed").as_bytes()).expect("an answer");
+    assert_refused("expect: 100-continue", &answer, 401, "unknown_secret");
+    assert_eq!(streams.events_at_the_collector(), 3);
+}
