@@ -14,6 +14,11 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 const BODY: &str = r#"{"client_id":"1.2","events":[{"name":"login","params":{"method":"café"}}]}"#;
 
+/// What curl 7.88 makes, now and then, of an answer that came before it had sent its body: the gate
+/// refuses by the head, and Envoy tells it (`RST_STREAM`, `NO_ERROR`; RFC 9113, 8.1) that the body is
+/// not wanted. Only refusals are affected; the access log tells that this one was.
+const STREAM_ERROR: &str = "curl: (92)";
+
 /// Node's own fetch; the target is in the environment, so that no secret stands in a list of processes.
 const NODE: &str = "fetch(process.env.TARGET, {method: 'POST', body: process.env.BODY})
     .then(async (answer) => console.log(answer.status, await answer.text()));";
@@ -90,13 +95,19 @@ fn the_programs_that_people_send_with() {
         assert!(!events[0].contains(&stack.billing.secret), "{}", sender.name);
 
         let told = send(&stack, sender, "guessed", files.path());
-        assert!(told.contains("401") && told.contains("unknown_secret"), "{}: {told}", sender.name);
+        let missed = sender.protocol == "HTTP/2" && told.contains(STREAM_ERROR);
+        let read = told.contains("401") && told.contains("unknown_secret");
+        assert!(read || missed, "{}: {told}", sender.name);
         assert!(stack.collector.events().expect("events").is_empty(), "{}", sender.name);
 
         let lines = stack.envoy.wait_for_access_log(2 * (index + 1)).expect("the access log");
+        let mut statuses = Vec::new();
         for line in &lines[2 * index..] {
             assert_eq!(line["protocol"], sender.protocol, "{}", sender.name);
+            statuses.push(line["status"].as_u64());
         }
+        statuses.sort_unstable();
+        assert_eq!(statuses, [Some(204), Some(401)], "{}", sender.name);
     }
 }
 
@@ -122,8 +133,8 @@ fn send(stack: &Stack, sender: &Sender, secret: &str, files: &Path) -> String {
     let mut process = Process::start("sender", command, files).expect(sender.name);
     let ended = process.wait_for(sender.name, PATIENCE, |process| {
         // What it prints last is its answer.
-        let out = process.stdout();
-        (out.contains("204") || out.contains("401")).then_some(out)
+        let out = process.stdout() + &process.stderr();
+        ["204", "401", STREAM_ERROR].iter().any(|last| out.contains(last)).then_some(out)
     });
     let out = ended.unwrap_or_else(|error| panic!("{}: {error:#}", sender.name));
     assert!(!process.stderr().contains(secret), "{}: {}", sender.name, process.stderr());
