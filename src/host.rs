@@ -68,9 +68,22 @@ pub(crate) fn remove_request_header(name: &str) {
     expected(hostcalls::remove_map_value(MapType::HttpRequestHeaders, name));
 }
 
+pub(crate) fn request_trailers() -> Vec<(String, Bytes)> {
+    hostcalls::get_map_bytes(MapType::HttpRequestTrailers).unwrap_or_default()
+}
+
+pub(crate) fn remove_request_trailer(name: &str) {
+    expected(hostcalls::remove_map_value(MapType::HttpRequestTrailers, name));
+}
+
 /// Up to `bytes` of the body that is held here.
 pub(crate) fn request_body(bytes: usize) -> Bytes {
     hostcalls::get_buffer(BufferType::HttpRequestBody, 0, bytes).ok().flatten().unwrap_or_default()
+}
+
+/// The size of what Envoy has of the request so far, shown or not. It is only ever compared.
+pub(crate) fn request_size() -> Bytes {
+    property(&["request", "total_size"]).unwrap_or_default()
 }
 
 /// The address of the sender, as Envoy's `source.address` has it.

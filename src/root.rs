@@ -54,8 +54,10 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         if let Some((gate, poller)) = &mut self.set_up {
             gate.refresh();
-            gate.watch.tick(host::now());
             poller.tick();
+            // Last: it makes what follows about another context, and a question that was asked there
+            // would be answered there.
+            gate.watch.tick(host::now());
         }
     }
 

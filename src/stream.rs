@@ -18,6 +18,7 @@ pub(crate) struct Stream {
     context: u32,
     /// The head of a request whose body is awaited, and how much of that is here.
     held: Option<(Head, usize)>,
+    is_written_anew: bool,
     guards_answer: bool,
 }
 
@@ -25,7 +26,7 @@ type Head = Vec<(String, Vec<u8>)>;
 
 impl Stream {
     pub(crate) const fn new(gate: Rc<Gate>, context: u32) -> Self {
-        Self { gate, context, held: None, guards_answer: false }
+        Self { gate, context, held: None, is_written_anew: false, guards_answer: false }
     }
 
     /// Decides and acts, or holds the request until its body is here.
@@ -71,6 +72,7 @@ impl Stream {
 
     fn forward(&mut self, forward: &Forward<'_>) -> Action {
         self.guards_answer = forward.guards_answer;
+        self.is_written_anew = forward.path.is_some();
         for name in &forward.remove_headers {
             host::remove_request_header(name);
         }
@@ -115,8 +117,19 @@ impl HttpContext for Stream {
     }
 
     /// With trailers the body never says that it ended: they do.
+    ///
+    /// What is written anew has none, for the protocol knows none. Elsewhere the gate's own words are
+    /// removed, as from headers: an upstream may read the two alike.
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        self.complete()
+        let action = self.complete();
+        if action == Action::Continue {
+            for (name, _) in host::request_trailers() {
+                if self.is_written_anew || mpgate_guard::is_own_header(&name) {
+                    host::remove_request_trailer(&name);
+                }
+            }
+        }
+        action
     }
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {

@@ -16,7 +16,7 @@ use mpgate_testbed::{Answer, EnvoyConfig, Response, Upstream, http1};
 use serde_json::json;
 
 use frames::Outcome;
-use spellings::{LOOK_ALIKES, SPELLINGS, Spelling};
+use spellings::{SPELLINGS, Spelling};
 
 /// Whatever the gate lets through finds a way to the upstream.
 fn every_route(config: &mut EnvoyConfig) -> anyhow::Result<()> {
@@ -151,7 +151,7 @@ fn on_a_shared_gateway_only_other_paths_pass_unjudged() {
             is_guarded(&liberal)
         })
         .collect();
-    assert_eq!(alike, LOOK_ALIKES, "look-alikes that pass");
+    assert_eq!(alike, [""; 0], "look-alikes that pass");
 }
 
 fn is_guarded(segments: &[String]) -> bool {

@@ -28,6 +28,8 @@ pub struct Request<'a> {
 pub struct Claim<'a> {
     pub(crate) request: Request<'a>,
     pub(crate) endpoint: Option<Endpoint>,
+    /// The path as it came, without the query.
+    pub(crate) path: &'a [u8],
     pub(crate) is_post: bool,
     pub(crate) query: Query<'a>,
     pub(crate) secret: SecretClaim,
@@ -104,10 +106,12 @@ impl<'a> Claim<'a> {
     pub fn read(request: Request<'a>, settings: &Settings) -> Self {
         let mut halves =
             request.header(":path").unwrap_or_default().splitn(2, |byte| *byte == b'?');
-        let endpoint = Endpoint::of(halves.next().unwrap_or_default());
+        let path = halves.next().unwrap_or_default();
+        let endpoint = Endpoint::of(path);
         let mut claim = Self {
             request,
             endpoint,
+            path,
             is_post: request.header(":method") == Some(b"POST"),
             query: Query::Unreadable,
             secret: SecretClaim::Missing,
@@ -163,7 +167,7 @@ impl<'a> Claim<'a> {
             .headers
             .iter()
             .map(|(name, _)| name.as_str())
-            .filter(|name| starts_with_ignoring_case(name, OWN_HEADERS))
+            .filter(|name| is_own_header(name))
     }
 
     /// The client's headers that carry the presented secret to the gate.
@@ -241,6 +245,12 @@ impl SecretClaim {
         let digest = secret.digest();
         Self::Presented(secret, digest)
     }
+}
+
+/// Whether only the gate may set a header, or a trailer, of this name.
+#[must_use]
+pub fn is_own_header(name: &str) -> bool {
+    starts_with_ignoring_case(name, OWN_HEADERS)
 }
 
 /// The token of `authorization: Bearer …` (RFC 6750 2.1); the scheme in any case.

@@ -6,6 +6,7 @@ use crate::claim::{Claim, Endpoint, Query, SecretClaim, StreamClaim, contains};
 use crate::decision::{Action, Decision, Forward, Outcome, VerdictWord};
 use crate::inspection::{Arrival, Inspection};
 use crate::judge::{Permit, Standing, Verdict, judge};
+use crate::path::could_be_guarded;
 use crate::policy::{CompiledStream, Upstream};
 use crate::query::push_pair;
 use crate::{Answer, BODY_BYTES_MAX, Class, Reason, Settings, StreamKind, UnknownPaths};
@@ -41,8 +42,10 @@ pub fn decide<'a>(
 ) -> Ruling<'a> {
     let Some(endpoint) = claim.endpoint else {
         return Ruling::Decided(match settings.unknown_paths {
-            UnknownPaths::Pass => unjudged(claim, VerdictWord::Passed, None),
-            UnknownPaths::Refuse => {
+            UnknownPaths::Pass if !could_be_guarded(claim.path) => {
+                unjudged(claim, VerdictWord::Passed, None)
+            }
+            UnknownPaths::Pass | UnknownPaths::Refuse => {
                 let answer = Answer::refusal(Reason::UnknownPath);
                 refused(Reason::UnknownPath, None, None, answer)
             }

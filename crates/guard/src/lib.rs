@@ -28,6 +28,7 @@ mod decision;
 mod inspection;
 mod judge;
 mod list;
+mod path;
 mod policy;
 mod query;
 mod reason;
@@ -41,7 +42,7 @@ pub use body::{
     Ambiguity, Body, Event, Rule, StreamKind, Unreadable, ValidationCode, Violation,
     limits as body_limits, validation_messages,
 };
-pub use claim::{Claim, Request};
+pub use claim::{Claim, Request, is_own_header};
 pub use decide::{Ruling, decide};
 pub use decision::{Action, Decision, Forward, Outcome, VerdictWord};
 pub use inspection::Arrival;

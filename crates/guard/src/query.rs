@@ -57,6 +57,27 @@ fn decode(text: &[u8]) -> Result<Cow<'_, [u8]>, Unreadable> {
     Ok(Cow::Owned(out))
 }
 
+/// Decodes what is an escape and leaves the rest, as a liberal server does with a path.
+pub(crate) fn decode_liberally(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        let escaped = match (first, after) {
+            (b'%', [high, low, ..]) => hex_digit(*high).zip(hex_digit(*low)),
+            _ => None,
+        };
+        match escaped {
+            Some((high, low)) => {
+                out.push((high << 4) | low);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => out.push(*first),
+        }
+    }
+    out
+}
+
 fn hex_digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }

@@ -117,32 +117,3 @@ pub(super) const SPELLINGS: &[Spelling] = &[
     row("POST", "/x/%2%65%2%65/mp/collect{query}", "404 unknown_path", "404"),
     row("POST", "/mp%5%63collect{query}", "404 unknown_path", "404"),
 ];
-
-/// What a gateway with `unknown_paths: pass` lets through unjudged, and a liberal upstream could take
-/// for `/mp/collect`: one that ignores case, parameters behind `;`, a slash or odd bytes at the end,
-/// or that decodes twice. None is the same path by RFC 3986.
-pub(super) const LOOK_ALIKES: &[&str] = &[
-    "/MP/collect",
-    "/Mp/Collect",
-    "/mp%252fcollect",
-    "/mp%255ccollect",
-    "/mp/%252e/collect",
-    "/mp/%2563ollect",
-    "/mp/%collect",
-    "/mp/COLLECT",
-    "/mp/collect%",
-    "/mp/collect%09",
-    "/mp/collect%0d%0a",
-    "/mp/collect%20",
-    "/mp/collect%23x",
-    "/mp/collect%3bx",
-    "/mp/collect%3f",
-    "/mp/collect%3fmeasurement_id=x",
-    "/mp/collect&",
-    "/mp/collect.",
-    "/mp/collect/",
-    "/mp/collect;",
-    "/mp/collect;x",
-    "/mp;x=1/collect",
-    "/x/%252e%252e/mp/collect",
-];
