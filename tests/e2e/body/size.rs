@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use mpgate_testbed::http1::Http1;
+use mpgate_testbed::http1::{self, Http1};
 use mpgate_testbed::stack::{SHOP, Stack};
 
 use super::ways::Way;
@@ -37,6 +37,18 @@ fn the_largest_body_passes_and_one_byte_more_does_not() {
             let reason = if name.starts_with("no rules") { "" } else { "body_too_large" };
             assert_eq!(answer.reason(), reason, "{name}");
         }
+    }
+
+    // It is not waited for: the answer comes while most of it is still to be sent.
+    for (stream, key) in [(SHOP, web), (FREE, web), (FREE, orders)] {
+        let head = format!(
+            "POST /mp/collect?measurement_id={stream}&api_secret={} HTTP/1.1\r\nhost: gate\r\n\
+             content-length: 10000000\r\n\r\n",
+            key.secret
+        );
+        let sent = [head.as_bytes(), &login_of(2 * LARGEST_BYTES)].concat();
+        let answer = http1::send_bytes(gate, &sent).expect("an answer");
+        assert_eq!(answer.status, 413, "{stream}: {}", answer.text());
     }
     assert_eq!(streams.events_at_the_collector(), 0);
     assert_eq!(stack.envoy.stat("wasm.mpgate.vm_reload_success").expect("a stat"), 0);
