@@ -114,43 +114,49 @@ impl<S: Read + Write> Http1<S> {
             .strip_prefix("HTTP/1.1 ")
             .and_then(|rest| rest.get(..3)?.parse().ok())
             .with_context(|| format!("not a status line: '{status_line}'"))?;
-        let mut headers = Vec::new();
-        loop {
-            let line = self.line()?;
-            if line.is_empty() {
-                break;
-            }
-            let (name, value) = line.split_once(':').context("a header without a colon")?;
-            headers.push((name.to_ascii_lowercase(), value.trim().as_bytes().to_owned()));
-        }
-        let mut response = Response { status, headers, body: Vec::new() };
+        let headers = self.fields()?;
+        let (body, trailers) = (Vec::new(), Vec::new());
+        let mut response = Response { status, headers, body, trailers };
         if !to_head && !matches!(status, 100..200 | 204 | 304) {
-            response.body = self.body(&response)?;
+            self.body(&mut response)?;
         }
         Ok(response)
     }
 
-    fn body(&mut self, response: &Response) -> Result<Vec<u8>> {
-        let mut body = Vec::new();
+    /// Headers or trailers, up to the blank line behind them.
+    fn fields(&mut self) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut fields = Vec::new();
+        loop {
+            let line = self.line()?;
+            if line.is_empty() {
+                return Ok(fields);
+            }
+            let (name, value) = line.split_once(':').context("a header without a colon")?;
+            fields.push((name.to_ascii_lowercase(), value.trim().as_bytes().to_owned()));
+        }
+    }
+
+    fn body(&mut self, response: &mut Response) -> Result<()> {
         if response.header("transfer-encoding").as_deref() == Some("chunked") {
             loop {
                 let size = usize::from_str_radix(&self.line()?, 16).context("a chunk's size")?;
-                self.reader.by_ref().take(size as u64).read_to_end(&mut body)?;
-                self.line()?;
                 if size == 0 {
-                    return Ok(body);
+                    response.trailers = self.fields()?;
+                    return Ok(());
                 }
+                self.reader.by_ref().take(size as u64).read_to_end(&mut response.body)?;
+                self.line()?;
             }
         }
         match response.header("content-length") {
             Some(length) => {
-                self.reader.by_ref().take(length.parse()?).read_to_end(&mut body)?;
+                self.reader.by_ref().take(length.parse()?).read_to_end(&mut response.body)?;
             }
             None => {
-                self.reader.read_to_end(&mut body)?;
+                self.reader.read_to_end(&mut response.body)?;
             }
         }
-        Ok(body)
+        Ok(())
     }
 
     fn line(&mut self) -> Result<String> {

@@ -186,11 +186,7 @@ where
 
 async fn read(response: ResponseFuture) -> Result<Response> {
     let response = response.await?;
-    let headers = response
-        .headers()
-        .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_owned()))
-        .collect();
+    let headers = pairs(response.headers());
     let status = response.status().as_u16();
     let mut stream = response.into_body();
     let mut body = Vec::new();
@@ -206,7 +202,16 @@ async fn read(response: ResponseFuture) -> Result<Response> {
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(Response { status, headers, body })
+    // A stream that was reset has none.
+    let trailers = stream.trailers().await.ok().flatten();
+    let trailers = trailers.as_ref().map(pairs).unwrap_or_default();
+    Ok(Response { status, headers, body, trailers })
+}
+
+fn pairs(map: &http::HeaderMap) -> Vec<(String, Vec<u8>)> {
+    map.iter()
+        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_owned()))
+        .collect()
 }
 
 fn header_map<N: AsRef<[u8]>, V: AsRef<[u8]>>(

@@ -70,6 +70,8 @@ pub struct Response {
     pub headers: Vec<(String, Vec<u8>)>,
     /// The whole body.
     pub body: Vec<u8>,
+    /// What followed the body.
+    pub trailers: Vec<(String, Vec<u8>)>,
 }
 
 impl Response {

@@ -50,6 +50,8 @@ impl Received {
 pub enum Answer {
     /// A status, headers and a body.
     Respond(u16, Vec<(String, String)>, Vec<u8>),
+    /// These very bytes, then the end of the connection.
+    Bytes(Vec<u8>),
     /// Closes the connection without a word.
     Close,
     /// Says nothing until the other side gives up.
@@ -204,6 +206,10 @@ impl Shared {
                 socket.write_all(&[head.as_bytes(), &body].concat())?;
                 Ok(true)
             }
+            Answer::Bytes(bytes) => {
+                socket.write_all(&bytes)?;
+                Ok(false)
+            }
             Answer::Close => Ok(false),
             Answer::Silence => {
                 // Ends with the other side's connection, or with this server's.
@@ -231,10 +237,15 @@ fn receive(reader: &mut BufReader<&TcpStream>) -> Result<Option<Received>> {
     if let Some(length) = request.header("content-length") {
         reader.by_ref().take(length.parse()?).read_to_end(&mut request.body)?;
     } else if request.header("transfer-encoding").is_some() {
-        while !request.body.ends_with(b"0\r\n\r\n") {
-            if reader.read_until(b'\n', &mut request.body)? == 0 {
+        // Behind the last chunk there may be trailers; a blank line ends them.
+        let (mut is_last, mut line) = (false, Vec::new());
+        while !(is_last && line == b"\r\n") {
+            line.clear();
+            if reader.read_until(b'\n', &mut line)? == 0 {
                 break;
             }
+            is_last |= line == b"0\r\n";
+            request.body.extend(&line);
         }
     }
     Ok(Some(request))
