@@ -5,6 +5,7 @@
 mod framing;
 mod http2;
 mod own_headers;
+mod rewrites;
 
 use mpgate_testbed::stack::{SHOP, Stack, purchase};
 use mpgate_testbed::{Request, http1};
