@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use crate::terminal::Terminal;
 
 mod build;
+mod compose;
 mod demo;
 mod ports;
 mod steps;
@@ -35,6 +36,8 @@ enum Verb {
     Demo(demo::Options),
     /// Run all tests: format, lints, unit and table tests, and a real Envoy with the release module.
     Test(test::Options),
+    /// Run docker-compose.yml with real containers; skipped where there is no Docker engine.
+    ComposeTest,
 }
 
 fn main() -> ExitCode {
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Verb::Build => build::build_only(terminal),
         Verb::Demo(options) => demo::run(&options, terminal),
         Verb::Test(options) => test::run(&options, terminal),
+        Verb::ComposeTest => compose::run(terminal),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
