@@ -19,7 +19,7 @@ struct Replica {
 impl Replica {
     fn take(&mut self, answer: &Answer) -> u64 {
         let page = Page::parse(answer.text.as_bytes(), &self.ask)
-            .unwrap_or_else(|fault| panic!("{fault}: {:?}: {}", self.ask, answer.text));
+            .unwrap_or_else(|fault| panic!("{fault:?}: {:?}: {}", self.ask, answer.text));
         if page.reset {
             self.entries.clear();
         }

@@ -12,7 +12,7 @@ async fn newest_key(control: &Control) -> Value {
     let answer = control.get("/v1/allowlist/changes").await;
     let ask = mpgate_contract::Ask::default();
     let page = mpgate_contract::Page::parse(answer.text.as_bytes(), &ask);
-    page.unwrap_or_else(|fault| panic!("{fault}: {}", answer.text));
+    page.unwrap_or_else(|fault| panic!("{fault:?}: {}", answer.text));
     let page = answer.done();
     page["keys"].as_array().and_then(|keys| keys.last().cloned()).expect("a key")
 }
