@@ -123,3 +123,30 @@ impl Policy {
         self.streams.get(core::str::from_utf8(id).ok()?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Request;
+
+    #[test]
+    fn only_one_stream_that_the_list_lacks_is_missed() {
+        let settings = Settings::parse(br#"{"gate":"g","control":{"cluster":"c"}}"#).expect("good");
+        let mut policy = Policy::without_streams(&settings);
+        let known =
+            r#"{"id":"G-A","consumer":"a","environment":"staging","upstream_secret":"none"}"#;
+        policy.insert(serde_json::from_str(known).expect("a stream"), &|_| None);
+        for (target, missed) in [
+            ("/mp/collect?measurement_id=G-B", true),
+            ("/mp/collect?measurement_id=G-A", false),
+            ("/mp/collect?measurement_id=G-A&measurement_id=G-B", false),
+            ("/mp/collect", false),
+            ("/mp/collect?%", false),
+            ("/other?measurement_id=G-B", false),
+        ] {
+            let headers = [(":path".to_owned(), target.as_bytes().to_vec())];
+            let claim = Claim::read(Request { headers: &headers }, &settings);
+            assert_eq!(policy.misses(&claim), missed, "{target}");
+        }
+    }
+}
