@@ -20,7 +20,7 @@ pub struct SyncState {
     pub phase: Phase,
     /// Whether any list has ever been whole: until then nobody can be told from a forger.
     pub ready: bool,
-    /// Whether the list holds anything, tombstones included.
+    /// Whether the list ever held anything, tombstones included.
     pub filled: bool,
     /// Grows when a stream may have changed: compiled policies older than it are renewed.
     pub streams_version: u64,
@@ -50,7 +50,7 @@ pub(crate) enum Begin {
     Reset(SyncState),
     /// An empty list of a new epoch, while we hold one that is not: kept out.
     HeldEmpty,
-    /// Another poller has gone on to another epoch since.
+    /// There was a reset since it was asked for.
     Stale,
 }
 
@@ -74,19 +74,14 @@ impl SyncState {
 
     /// What a checked page means, if it was asked for when `asked_generation` was current.
     pub(crate) fn begin(&self, page: &Page<'_>, asked_generation: u32) -> Begin {
-        let same_epoch = page.epoch == self.epoch;
-        if !page.reset || (same_epoch && self.generation > asked_generation) {
-            // Either an ordinary page, or a reset that another poller has begun already.
-            return if same_epoch && self.generation >= asked_generation {
-                Begin::Continue(self.generation)
-            } else {
-                Begin::Stale
-            };
-        }
-        if self.generation > asked_generation {
+        // Since a reset, also one inside the same epoch, revisions mean something else.
+        if self.generation != asked_generation {
             return Begin::Stale;
         }
-        if page.is_empty() && page.to == page.head && self.ready && self.filled {
+        if !page.reset {
+            return Begin::Continue(self.generation);
+        }
+        if page.is_empty() && self.ready && self.filled {
             return Begin::HeldEmpty;
         }
         Begin::Reset(Self {
@@ -107,17 +102,13 @@ impl SyncState {
             return next;
         }
         next.since = page.to;
+        next.filled |= !page.is_empty();
         if !page.streams.is_empty() {
             next.streams_version = next.streams_version.saturating_add(1);
         }
-        if self.phase == Phase::Loading {
-            next.filled = (self.filled && self.since > 0) || !page.is_empty();
-            if page.to == page.head {
-                next.phase = if generation > 1 { Phase::Sweeping } else { Phase::Live };
-                next.ready = true;
-            }
-        } else {
-            next.filled |= !page.is_empty();
+        if self.phase == Phase::Loading && page.to == page.head {
+            next.phase = if generation > 1 { Phase::Sweeping } else { Phase::Live };
+            next.ready = true;
         }
         next
     }
@@ -206,6 +197,17 @@ mod tests {
             String::from_utf8(state.question(&control)).as_deref(),
             Ok("/v1/allowlist/changes?epoch=a%20b%26c&since=7&limit=500&wait=20")
         );
+    }
+
+    #[test]
+    fn only_the_sweep_of_the_current_generation_ends() {
+        let state = |generation, phase| SyncState { generation, phase, ..SyncState::default() };
+        assert_eq!(state(2, Phase::Loading).swept(2), None);
+        assert_eq!(state(2, Phase::Live).swept(2), None);
+        assert_eq!(state(3, Phase::Loading).swept(2), None);
+        assert_eq!(state(3, Phase::Sweeping).swept(2), None);
+        let swept = SyncState { streams_version: 1, ..state(2, Phase::Live) };
+        assert_eq!(state(2, Phase::Sweeping).swept(2), Some(swept));
     }
 
     #[test]
