@@ -1,10 +1,8 @@
 //! Which events a key may send.
 
 use core::fmt;
-use std::borrow::Cow;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-
+use crate::text::serde_as_text;
 use crate::{NameError, limits};
 
 /// An event name, or all names with a prefix: `purchase`, `ecommerce_*`.
@@ -47,18 +45,7 @@ impl fmt::Display for EventPattern {
     }
 }
 
-impl Serialize for EventPattern {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for EventPattern {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <Cow<'de, str>>::deserialize(deserializer)?;
-        Self::parse(&text).map_err(de::Error::custom)
-    }
-}
+serde_as_text!(EventPattern);
 
 #[cfg(test)]
 mod tests {

@@ -25,6 +25,7 @@ mod name;
 mod network;
 mod page;
 mod secret;
+mod text;
 
 pub use digest::{Digest, DigestError};
 pub use entry::{

@@ -1,11 +1,9 @@
 //! The names both sides use. Each is parsed once; what holds one is known to be well formed.
 
 use core::fmt;
-use std::borrow::Cow;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::limits;
+use crate::text::serde_as_text;
 
 /// Why a text is not a name: says the rule, so that it can be shown to the person who typed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,18 +50,7 @@ macro_rules! name {
             }
         }
 
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(&self.0)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = <Cow<'de, str>>::deserialize(deserializer)?;
-                Self::parse(&text).map_err(de::Error::custom)
-            }
-        }
+        serde_as_text!($name);
     };
 }
 

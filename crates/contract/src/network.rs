@@ -2,11 +2,9 @@
 
 use core::fmt;
 use core::net::IpAddr;
-use std::borrow::Cow;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::NameError;
+use crate::text::serde_as_text;
 
 /// A network in CIDR notation (RFC 4632, RFC 4291): `203.0.113.0/24`, `2001:db8::/32`. A single
 /// address is the network of that address. An IPv4-mapped IPv6 address (`::ffff:203.0.113.7`) is the
@@ -85,18 +83,7 @@ impl fmt::Display for Network {
     }
 }
 
-impl Serialize for Network {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Network {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <Cow<'de, str>>::deserialize(deserializer)?;
-        Self::parse(&text).map_err(de::Error::custom)
-    }
-}
+serde_as_text!(Network);
 
 #[cfg(test)]
 mod tests {
