@@ -86,7 +86,7 @@ impl Poller {
         let timeout = Duration::from_secs(control.wait_seconds.saturating_add(ANSWER_SECONDS));
         match host::get(&control.cluster, &control.authority, &path, timeout) {
             Some(token) => self.asked = Some((token, state)),
-            None => self.conclude(&Answer::Failed("no_cluster")),
+            None => self.conclude(&Answer::Failed("not_sent")),
         }
     }
 
@@ -124,7 +124,10 @@ impl Poller {
             let pause = backoff_milliseconds(interval, self.failures, BACKOFF_MILLISECONDS_MAX);
             self.next_at = now.saturating_add(pause);
             if self.last_result != result {
-                log::warn!("no news from control: {result}; the last list stays in force");
+                let ready = self.gate.list.state().ready;
+                let list =
+                    if ready { "the last list stays in force" } else { "there is no list yet" };
+                log::warn!("no news from control: {result}; {list}");
             }
         }
         self.last_result = result;
