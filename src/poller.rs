@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mpgate_contract::{Page, PageFault};
-use mpgate_guard::{Applied, Phase, Pollers, SyncState, backoff_milliseconds};
+use mpgate_guard::{Applied, Phase, Pollers, Swept, SyncState, backoff_milliseconds};
 
 use crate::gate::Gate;
 use crate::host;
@@ -24,7 +24,9 @@ pub(crate) struct Poller {
     asked: Option<(u32, SyncState)>,
     failures: u32,
     next_at: u64,
-    sweep_at: u16,
+    /// When a question that was not answered is given up.
+    overdue_at: u64,
+    swept: Swept,
     last_result: &'static str,
 }
 
@@ -39,8 +41,16 @@ impl Poller {
     pub(crate) fn new(gate: Rc<Gate>) -> Self {
         // RandomState is seeded by the host for each VM: good enough to tell VMs apart.
         let me = RandomState::new().build_hasher().finish();
-        let (failures, next_at, sweep_at) = (0, 0, 0);
-        Self { gate, me, asked: None, failures, next_at, sweep_at, last_result: "" }
+        Self {
+            gate,
+            me,
+            asked: None,
+            failures: 0,
+            next_at: 0,
+            overdue_at: 0,
+            swept: Swept::default(),
+            last_result: "",
+        }
     }
 
     /// Ten times a second: asks if it is time and this VM's turn.
@@ -52,7 +62,11 @@ impl Poller {
         }
         let state = self.gate.list.state();
         if state.phase == Phase::Sweeping {
-            self.sweep_at = self.gate.list.sweep(self.sweep_at).unwrap_or(0);
+            self.swept = self.gate.list.sweep(self.swept);
+        }
+        // Envoy answers every question in time; should it ever forget one, polling goes on.
+        if now >= self.overdue_at {
+            self.asked = None;
         }
         if self.asked.is_none() && now >= self.next_at && self.gate.list.may_ask(now) {
             self.ask(state);
@@ -85,7 +99,11 @@ impl Poller {
         let path = String::from_utf8(state.question(control)).unwrap_or_default();
         let timeout = Duration::from_secs(control.wait_seconds.saturating_add(ANSWER_SECONDS));
         match host::get(&control.cluster, &control.authority, &path, timeout) {
-            Some(token) => self.asked = Some((token, state)),
+            Some(token) => {
+                self.asked = Some((token, state));
+                let patience = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+                self.overdue_at = milliseconds().saturating_add(patience.saturating_mul(2));
+            }
             None => self.conclude(&Answer::Failed("not_sent")),
         }
     }

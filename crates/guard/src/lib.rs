@@ -47,7 +47,7 @@ pub use decide::{Ruling, decide};
 pub use decision::{Action, Decision, Forward, Outcome, VerdictWord};
 pub use inspection::Arrival;
 pub use judge::{Known, Peer, Standing};
-pub use list::{AllowList, Applied, Lookup, SharedData, SwapError};
+pub use list::{AllowList, Applied, Lookup, SharedData, SwapError, Swept};
 pub use policy::Policy;
 pub use reason::{Class, Reason};
 pub use settings::{Control, Credentials, Pollers, Settings, SettingsError, UnknownPaths};

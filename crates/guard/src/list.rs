@@ -52,6 +52,13 @@ pub struct AllowList<S> {
 /// The bytes a digest is looked up in: one consistent moment of one bucket.
 pub struct Lookup(Vec<u8>);
 
+/// How far a sweep has come, and of which generation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    generation: u32,
+    buckets: u16,
+}
+
 /// What became of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
@@ -151,23 +158,26 @@ impl<S: SharedData> AllowList<S> {
         })
     }
 
-    /// Removes some of what is older than the current generation, from `bucket` on. Answers where to
-    /// go on, or `None` when nothing is left to do.
-    pub fn sweep(&self, bucket: u16) -> Option<u16> {
+    /// Removes some more of what is older than the current generation, and answers how far that came.
+    /// What was swept of another generation counts for nothing: the next one begins at the first bucket.
+    pub fn sweep(&self, swept: Swept) -> Swept {
         let state = self.state();
+        let generation = state.generation;
         if state.phase != Phase::Sweeping {
-            return None;
+            return Swept::default();
         }
-        let end = bucket.saturating_add(SWEEP_STEP).min(BUCKETS);
-        for index in bucket..end {
-            self.change(&self.bucket_key(index), |bucket| bucket.sweep(state.generation))?;
+        let start = if swept.generation == generation { swept.buckets } else { 0 };
+        let buckets = start.saturating_add(SWEEP_STEP).min(BUCKETS);
+        let mut keys = (start..buckets).map(|bucket| self.bucket_key(bucket));
+        let close = |key: String| self.change(&key, |bucket| bucket.sweep(generation)).is_some();
+        if !keys.all(close) {
+            return Swept::default();
         }
-        if end < BUCKETS {
-            return Some(end);
+        if buckets == BUCKETS && close(self.key("streams")) {
+            self.change_state(|current| current.swept(generation));
+            return Swept::default();
         }
-        self.change(&self.key("streams"), |bucket| bucket.sweep(state.generation))?;
-        self.change_state(|current| current.swept(state.generation));
-        None
+        Swept { generation, buckets }
     }
 
     /// Takes or keeps the lease; whether `me` may poll.

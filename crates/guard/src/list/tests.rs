@@ -107,9 +107,9 @@ fn done(revision: u64, level: bool) -> Applied {
 }
 
 fn sweep_all(list: &AllowList<Memory>) {
-    let mut next = list.sweep(0);
-    while let Some(bucket) = next {
-        next = list.sweep(bucket);
+    let mut swept = Swept::default();
+    while list.state().phase == Phase::Sweeping {
+        swept = list.sweep(swept);
     }
 }
 
@@ -181,7 +181,8 @@ fn a_reset_keeps_the_old_list_in_force_until_the_new_one_is_whole() {
     first.apply_to(&list, &list.state());
     assert_eq!((list.state().ready, list.state().phase), (true, Phase::Loading));
     assert_eq!(state_of(&list, "a"), Some(State::Active));
-    assert_eq!(list.sweep(0), None, "nothing is swept while pages are missing");
+    let swept = list.sweep(Swept::default());
+    assert_eq!(swept, Swept::default(), "nothing is swept while pages are missing");
 
     feed("e2", false, (1, 2, 2), &[("c", 2, "active")]).apply_to(&list, &list.state());
     assert_eq!(list.state().phase, Phase::Sweeping);
@@ -189,6 +190,24 @@ fn a_reset_keeps_the_old_list_in_force_until_the_new_one_is_whole() {
     assert_eq!(list.state().phase, Phase::Live);
     let states = ["a", "b", "c"].map(|name| state_of(&list, name));
     assert_eq!(states, [None, Some(State::Active), Some(State::Active)]);
+}
+
+#[test]
+fn a_sweep_that_was_overtaken_by_a_reset_begins_again() {
+    let mut names = (0_u32..).map(|n| format!("key-{n}"));
+    let low =
+        names.find(|name| bucket_of(&Digest::of(name.as_bytes())) < SWEEP_STEP).expect("some key");
+    let (_, list) = filled();
+    feed("e2", true, (0, 1, 1), &[(&low, 1, "active")]).apply_to(&list, &list.state());
+    let begun = list.sweep(Swept::default());
+    assert_ne!(begun, Swept::default());
+    feed("e3", true, (0, 1, 1), &[("c", 1, "active")]).apply_to(&list, &list.state());
+    let mut swept = begun;
+    while list.state().phase == Phase::Sweeping {
+        swept = list.sweep(swept);
+    }
+    assert_eq!(state_of(&list, &low), None);
+    assert_eq!(state_of(&list, "c"), Some(State::Active));
 }
 
 #[test]
