@@ -48,11 +48,10 @@ impl Gate {
         if self.compiled.get() == Some(version) {
             return;
         }
+        // Streams that cannot be read are tried, and told of, once.
+        self.compiled.set(Some(version));
         match Policy::compile(&self.settings, &self.list.streams(), upstream_secret) {
-            Ok(policy) => {
-                *self.policy.borrow_mut() = Rc::new(policy);
-                self.compiled.set(Some(version));
-            }
+            Ok(policy) => *self.policy.borrow_mut() = Rc::new(policy),
             Err(_) => log::error!("the list's streams cannot be read; the last ones stay in force"),
         }
     }

@@ -79,6 +79,10 @@ impl Stream {
         if let Some(path) = &forward.path {
             host::set_request_header(":path", path);
         }
+        if let Some(content_type) = forward.content_type {
+            host::remove_request_header("content-type");
+            host::set_request_header("content-type", content_type.as_bytes());
+        }
         if let Some(sender) = &forward.sender {
             host::set_request_header("x-mpgate-sender", sender.as_bytes());
         }
@@ -104,10 +108,10 @@ impl HttpContext for Stream {
     }
 
     fn on_http_request_body(&mut self, bytes: usize, is_all: bool) -> Action {
-        self.gate.watch.saw_body();
         let Some((_, here)) = &mut self.held else {
             return Action::Continue;
         };
+        self.gate.watch.saw_body();
         *here = bytes;
         if bytes > BODY_BYTES_MAX {
             let head = self.held.take().map(|(head, _)| head).unwrap_or_default();

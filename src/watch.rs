@@ -1,9 +1,10 @@
 //! Watches for a forgotten `allow_on_headers_stop_iteration`.
 //!
 //! Without that flag Envoy never shows a held request's body, and the request would hang until the
-//! stream's idle timeout. Nothing tells a module how the flag is set; but once one body was shown it
-//! is known to be there, so only the first requests of a VM are watched. A sender that is slow is not
-//! taken for a forgotten flag: the flag is missing where Envoy has bytes that it does not show.
+//! stream's idle timeout. Nothing tells a module how the flag is set; but once the body of a held
+//! request was shown it is known to be there, so only the first requests of a VM are watched. A sender
+//! that is slow is not taken for a forgotten flag: the flag is missing where Envoy has bytes that it
+//! does not show.
 
 use core::cell::{Cell, RefCell};
 use core::time::Duration;

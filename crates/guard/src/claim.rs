@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use mpgate_contract::{Digest, Secret, SecretShape};
 
 use crate::Settings;
-use crate::query::{self, Pair};
+use crate::query::{self, Pair, decode_liberally};
 
 /// The protocol's paths, exact: Envoy has normalised before the gate sees one.
 const COLLECT: &[u8] = b"/mp/collect";
@@ -184,7 +184,11 @@ impl<'a> Claim<'a> {
         self.request
             .headers
             .iter()
-            .filter(move |(name, value)| !name.starts_with(':') && contains(value, secret))
+            .filter(move |(name, value)| {
+                let encoded =
+                    || value.contains(&b'%') && contains(&decode_liberally(value), secret);
+                !name.starts_with(':') && (contains(value, secret) || encoded())
+            })
             .map(|(name, _)| name.as_str())
     }
 }

@@ -191,6 +191,7 @@ impl<'a> Case<'_, 'a> {
             path: Some(self.written_anew(stream)),
             sender: Some(sender),
             guards_answer: matches!(stream.upstream, Upstream::Replace(_)),
+            content_type: (!grant.events.is_empty()).then_some("application/json"),
             ..Forward::as_it_came(self.claim)
         };
         forward.remove_headers.extend(self.claim.secret_headers());

@@ -68,6 +68,9 @@ pub struct Forward<'a> {
     pub path: Option<Vec<u8>>,
     /// The value of `x-mpgate-sender`.
     pub sender: Option<String>,
+    /// The `content-type` to send instead of what came: where the body was judged, the upstream must not
+    /// be told of another charset or another form to read it in.
+    pub content_type: Option<&'static str>,
     /// Request headers to remove.
     pub remove_headers: Vec<&'a str>,
     /// Whether the request carries the upstream's secret, so that the answer must be stripped of

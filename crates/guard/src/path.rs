@@ -15,46 +15,65 @@ pub(crate) fn could_be_guarded(path: &[u8]) -> bool {
     for _ in 0..ENCODINGS_MAX {
         let next = decode_liberally(&decoded);
         if next == decoded {
-            return matches!(segments(&decoded).as_slice(), [mp, collect] if is(mp, collect))
-                || matches!(segments(&decoded).as_slice(), [debug, mp, collect]
-                    if debug == b"debug" && is(mp, collect));
+            return is_guarded(&segments(&decoded, letters_of))
+                || is_guarded(&segments(&decoded, letters_before_a_mark))
+                || is_odd(&decoded) && is_guarded_so_far(&segments(&decoded, letters_of));
         }
         decoded = next;
     }
     true
 }
 
-fn is(mp: &[u8], collect: &[u8]) -> bool {
-    mp == b"mp" && collect == b"collect"
+fn is_guarded(segments: &[Vec<u8>]) -> bool {
+    let after_debug = match segments {
+        [debug, rest @ ..] if debug == b"debug" => rest,
+        all => all,
+    };
+    matches!(after_debug, [mp, collect] if mp == b"mp" && collect == b"collect")
 }
 
-/// The path's segments: resolved, cut at parameters, in lower case, without anything but letters and
-/// digits.
-fn segments(path: &[u8]) -> Vec<Vec<u8>> {
+/// Bytes that some decoder turns into letters or slashes: IIS's `%u006d`, overlong or full-width UTF-8.
+fn is_odd(path: &[u8]) -> bool {
+    path.windows(2).any(|pair| pair.eq_ignore_ascii_case(b"%u")) || !path.is_ascii()
+}
+
+fn is_guarded_so_far(segments: &[Vec<u8>]) -> bool {
+    segments.first().is_some_and(|first| {
+        first == b"debug" || first.starts_with(b"mp") || first.starts_with(b"u")
+    })
+}
+
+/// The path's segments: resolved, cut at parameters, read by `letters`; what serves them (`index.php`)
+/// is none.
+fn segments(path: &[u8], letters: fn(&[u8]) -> Vec<u8>) -> Vec<Vec<u8>> {
     let end = path.iter().position(|byte| matches!(byte, b'?' | b'#' | 0)).unwrap_or(path.len());
+    let path = path.get(..end).unwrap_or_default();
     let mut segments: Vec<Vec<u8>> = Vec::new();
-    for segment in path
-        .iter()
-        .take(end)
-        .copied()
-        .collect::<Vec<u8>>()
-        .split(|byte| matches!(byte, b'/' | b'\\'))
-    {
+    for segment in path.split(|byte| matches!(byte, b'/' | b'\\')) {
         let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
         if name == b".." {
             segments.pop();
             continue;
         }
-        let letters: Vec<u8> = name
-            .iter()
-            .filter(|byte| byte.is_ascii_alphanumeric())
-            .map(u8::to_ascii_lowercase)
-            .collect();
-        if !letters.is_empty() {
-            segments.push(letters);
+        let read = letters(name);
+        if !read.is_empty() && !name.eq_ignore_ascii_case(b"index.php") {
+            segments.push(read);
         }
     }
     segments
+}
+
+/// Letters and digits, in lower case, wherever they stand.
+fn letters_of(name: &[u8]) -> Vec<u8> {
+    name.iter().filter(|byte| byte.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase).collect()
+}
+
+/// Letters and digits up to the first mark: `collect.json` is `collect`.
+fn letters_before_a_mark(name: &[u8]) -> Vec<u8> {
+    name.iter()
+        .take_while(|byte| byte.is_ascii_alphanumeric())
+        .map(u8::to_ascii_lowercase)
+        .collect()
 }
 
 #[cfg(test)]
@@ -92,6 +111,17 @@ mod tests {
             "mp/collect",
             "/Debug/MP/Collect;v=1",
             "/mp/collect%0d%0a",
+            "/mp/collect.json",
+            "/mp/collect/.json",
+            "/mp/collect,x",
+            "/mp/collect:x",
+            "/mp/collect~x",
+            "/index.php/mp/collect",
+            "/mp/collect/index.php",
+            "/%u006dp/collect",
+            "/mp%C0%AFcollect",
+            "/mp/coll%EF%BD%85ct",
+            "/mp/collect%3A%3A$DATA",
             // Nobody knows what this means.
             "/%25252525252541",
         ] {

@@ -13,13 +13,14 @@ pub struct Policy {
     default_protocol_rules: Mode,
     default_silent: bool,
     strictest: Mode,
+    /// Modes by id in lower case: for what only a lax reader would take for a stream's name.
+    folded: HashMap<String, Mode>,
     streams: HashMap<String, CompiledStream>,
 }
 
 pub(crate) struct CompiledStream {
     pub(crate) id: String,
     pub(crate) parameter: &'static str,
-    pub(crate) mode: Mode,
     pub(crate) protocol_rules: Mode,
     pub(crate) silent: bool,
     pub(crate) environment: Environment,
@@ -43,6 +44,7 @@ impl Policy {
             default_protocol_rules: settings.protocol_rules,
             default_silent: settings.silent,
             strictest: settings.mode,
+            folded: HashMap::new(),
             streams: HashMap::new(),
         }
     }
@@ -70,11 +72,11 @@ impl Policy {
     fn insert(&mut self, stream: Stream, variable: &impl Fn(&EnvName) -> Option<Secret>) {
         let mode = stream.mode.unwrap_or(self.default_mode);
         self.strictest = self.strictest.max(mode);
+        self.folded.insert(stream.id.as_str().to_ascii_lowercase(), mode);
         let id = stream.id.as_str().to_owned();
         let compiled = CompiledStream {
             id: id.clone(),
             parameter: stream.id.parameter(),
-            mode,
             protocol_rules: stream.protocol_rules.unwrap_or(self.default_protocol_rules),
             silent: stream.silent.unwrap_or(self.default_silent),
             environment: stream.environment,
@@ -109,14 +111,21 @@ impl Policy {
     /// The mode for this claim: the stream's own where one stream is named, else the gate's. Where
     /// the upstream might read another stream than the gate does, the strictest that could be meant.
     pub(crate) fn mode_of(&self, claim: &Claim<'_>) -> Mode {
-        let Query::Read { streams, .. } = &claim.query else {
+        let Query::Read { streams, others } = &claim.query else {
             return self.strictest;
         };
-        streams
-            .iter()
-            .map(|named| self.find(&named.id).map_or(self.default_mode, |stream| stream.mode))
-            .max()
-            .unwrap_or(self.default_mode)
+        let named =
+            streams.iter().map(|named| self.lax_mode(&named.id).unwrap_or(self.default_mode));
+        // `Measurement_id`, `measurement_id[]`: whatever the name, the value says what is meant.
+        let meant = others.iter().filter_map(|other| self.lax_mode(&other.value));
+        named.max().unwrap_or(self.default_mode).max(meant.max().unwrap_or(Mode::Off))
+    }
+
+    /// The mode of the stream that a lax reader would take this for.
+    fn lax_mode(&self, id: &[u8]) -> Option<Mode> {
+        let id =
+            core::str::from_utf8(id).ok()?.trim_matches(|c: char| c.is_whitespace() || c == '\0');
+        self.folded.get(&id.to_ascii_lowercase()).copied()
     }
 
     fn find(&self, id: &[u8]) -> Option<&CompiledStream> {

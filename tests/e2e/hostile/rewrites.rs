@@ -3,11 +3,26 @@
 
 use mpgate_testbed::stack::{SHOP, Stack, purchase};
 
-const REWRITES: [&str; 9] = [
+const REWRITES: [&str; 24] = [
     "forwarded",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-prefix",
+    "x-real-ip",
+    "x-original-forwarded-for",
+    "x-forwarded-server",
+    "x-forwarded-scheme",
+    "x-forwarded-uri",
+    "x-forwarded-path",
+    "x-forwarded-method",
+    "x-original-uri",
+    "x-original-host",
+    "x-original-method",
+    "x-override-url",
+    "x-host",
+    "x-http-host-override",
+    "x-http-path-override",
+    "x-script-name",
     "x-original-url",
     "x-rewrite-url",
     "x-http-method-override",

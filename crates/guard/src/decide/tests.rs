@@ -75,6 +75,8 @@ struct Row {
     stream: Option<String>,
     remove: Option<Vec<String>>,
     guards_answer: Option<bool>,
+    /// Empty: as it came.
+    content_type: Option<String>,
     /// A part of the answer's body.
     says: Option<String>,
 }
@@ -245,6 +247,13 @@ fn compare(row: &Row, decision: &Decision<'_>) {
             }
             if let Some(remove) = &row.remove {
                 assert_eq!(&forward.remove_headers, remove, "{name}: removed headers");
+            }
+            if let Some(content_type) = &row.content_type {
+                assert_eq!(
+                    forward.content_type.unwrap_or_default(),
+                    content_type,
+                    "{name}: content-type"
+                );
             }
             if let Some(guards_answer) = row.guards_answer {
                 assert_eq!(forward.guards_answer, guards_answer, "{name}: guards_answer");
