@@ -147,6 +147,23 @@ fn ready_only_when_the_list_is_whole() {
 }
 
 #[test]
+fn a_look_finds_the_key_that_was_asked_for() {
+    let (_, list) = filled();
+    let known = |name: &str| {
+        let digest = Digest::of(name.as_bytes());
+        list.lookup(&digest).known(&digest).expect("a bucket").is_some()
+    };
+    assert!(known("a") && !known("b"));
+}
+
+#[test]
+fn what_became_of_a_page_has_a_word() {
+    let words =
+        [done(1, true), Applied::HeldEmpty, Applied::Stale, Applied::Failed].map(Applied::label);
+    assert_eq!(words, ["applied", "held_empty", "stale", "failed"]);
+}
+
+#[test]
 fn creating_again_loses_nothing() {
     let (memory, list) = filled();
     list.create();
