@@ -173,6 +173,8 @@ fn what_became_of_a_page_has_a_word() {
 #[test]
 fn creating_again_loses_nothing() {
     let (memory, list) = filled();
+    // One value for each bucket, and the streams, the lease, the attempt and the state.
+    assert_eq!(memory.values.borrow().len(), usize::from(BUCKETS) + 4);
     list.create();
     AllowList::new(memory.clone(), "cluster", "gate").create();
     assert_eq!(state_of(&list, "a"), Some(State::Active));
