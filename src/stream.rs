@@ -33,7 +33,7 @@ impl Stream {
     fn rule(&mut self, head: Head, arrival: Arrival<'_>) -> Action {
         let claim = Claim::read(Request { headers: &head }, &self.gate.settings);
         match self.decide(&claim, arrival) {
-            Ruling::Decided(decision) => self.act(&decision, &head),
+            Ruling::Decided(decision) => self.act(&decision, claim.path()),
             Ruling::WantsBody => {
                 self.gate.watch.expects_body(self.context, host::now());
                 self.held = Some((head, 0));
@@ -57,14 +57,14 @@ impl Stream {
         decide(claim, standing, &gate.settings, arrival)
     }
 
-    fn act(&mut self, decision: &Decision<'_>, head: &Head) -> Action {
+    fn act(&mut self, decision: &Decision<'_>, path: &[u8]) -> Action {
         mark(decision);
         self.gate.meters.count(decision);
         match &decision.action {
             Verb::Forward(forward) => self.forward(forward),
             Verb::Answer(answer) => {
                 // What is logged or traced from here on has no query, and so no secret.
-                host::set_request_header(":path", path_without_query(head));
+                host::set_request_header(":path", path);
                 host::respond(answer.status, &answer.headers, &answer.body)
             }
         }
@@ -192,11 +192,4 @@ fn peer() -> Peer {
         source: Peer::address(&host::source_address()),
         certificate_names: host::certificate_names(),
     }
-}
-
-fn path_without_query(head: &Head) -> &[u8] {
-    head.iter()
-        .find(|(name, _)| name == ":path")
-        .and_then(|(_, target)| target.split(|byte| *byte == b'?').next())
-        .unwrap_or_default()
 }

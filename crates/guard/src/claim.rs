@@ -28,8 +28,7 @@ pub struct Request<'a> {
 pub struct Claim<'a> {
     pub(crate) request: Request<'a>,
     pub(crate) endpoint: Option<Endpoint>,
-    /// The path as it came, without the query.
-    pub(crate) path: &'a [u8],
+    path: &'a [u8],
     pub(crate) is_post: bool,
     pub(crate) query: Query<'a>,
     pub(crate) secret: SecretClaim,
@@ -150,6 +149,12 @@ impl<'a> Claim<'a> {
             look_in("authorization", tokens.map(Cow::Borrowed).collect());
         }
         self.secret = SecretClaim::of(places);
+    }
+
+    /// The path as it came, without the query.
+    #[must_use]
+    pub const fn path(&self) -> &'a [u8] {
+        self.path
     }
 
     /// The digest to look up in the allowlist, if the claim has a secret worth looking up.

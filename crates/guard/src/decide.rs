@@ -42,7 +42,7 @@ pub fn decide<'a>(
 ) -> Ruling<'a> {
     let Some(endpoint) = claim.endpoint else {
         return Ruling::Decided(match settings.unknown_paths {
-            UnknownPaths::Pass if !could_be_guarded(claim.path) => {
+            UnknownPaths::Pass if !could_be_guarded(claim.path()) => {
                 unjudged(claim, VerdictWord::Passed, None)
             }
             UnknownPaths::Pass | UnknownPaths::Refuse => {

@@ -7,7 +7,7 @@ use mpgate_contract::{Grant, State};
 
 use crate::claim::{Claim, Query, SecretClaim};
 use crate::policy::{CompiledStream, Policy, Upstream};
-use crate::{CAPABILITIES, Corrupt, Reason, Record, Settings};
+use crate::{Corrupt, Reason, Record, Settings, supports};
 
 /// What the gate knows at the moment of a decision.
 pub struct Standing<'a> {
@@ -139,7 +139,7 @@ fn check_key(state: State, grant: &Grant, claim: &Claim<'_>, now: Duration) -> R
         State::Revoked => return Err(Reason::Revoked),
         State::Expired => return Err(Reason::Expired),
     }
-    if !grant.requires.iter().all(|need| CAPABILITIES.contains(&need.as_str())) {
+    if !supports(&grant.requires) {
         return Err(Reason::UnsupportedGrant);
     }
     if grant.expire_time.is_some_and(|end| now >= end) {

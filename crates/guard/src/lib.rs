@@ -60,3 +60,8 @@ pub const CAPABILITIES: &[&str] = &[
     mpgate_contract::SOURCE_NETWORKS,
     mpgate_contract::CERTIFICATE_NAMES,
 ];
+
+/// Whether this version honours all that a grant or a stream requires.
+fn supports(requires: &[String]) -> bool {
+    requires.iter().all(|need| CAPABILITIES.contains(&need.as_str()))
+}

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use mpgate_contract::{EnvName, Environment, Mode, Secret, State, Stream, UpstreamSecret};
 
 use crate::claim::{Claim, Query};
-use crate::{Bucket, CAPABILITIES, Corrupt, Settings};
+use crate::{Bucket, Corrupt, Settings};
 
 /// What the gate knows of all streams.
 pub struct Policy {
@@ -85,7 +85,7 @@ impl Policy {
                 UpstreamSecret::Keep => Upstream::Keep,
                 UpstreamSecret::None => Upstream::None,
             },
-            supported: stream.requires.iter().all(|need| CAPABILITIES.contains(&need.as_str())),
+            supported: crate::supports(&stream.requires),
         };
         self.streams.insert(id, compiled);
     }
