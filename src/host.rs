@@ -5,7 +5,8 @@
 //! the operator withheld, say) panics inside the SDK. That is wanted: the VM dies, the request gets
 //! 503, and nothing goes on unjudged.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mpgate_guard::{SharedData, SwapError};
 use proxy_wasm::hostcalls;
@@ -39,6 +40,12 @@ pub(crate) fn now() -> Duration {
         .unwrap_or_default()
 }
 
+/// Time that no clock setting moves, since this VM first asked.
+pub(crate) fn uptime() -> Duration {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    FIRST.get_or_init(Instant::now).elapsed()
+}
+
 pub(crate) fn set_tick_period(period: Duration) {
     // Fails for no period that is not zero.
     let _ = hostcalls::set_tick_period(period);
@@ -54,6 +61,11 @@ pub(crate) fn plugin_configuration() -> Bytes {
 /// The `vm_id` of the plugin's `vm_config`.
 pub(crate) fn vm_id() -> Bytes {
     property(&["plugin_vm_id"]).unwrap_or_default()
+}
+
+/// What Envoy calls itself: `node.id` of its bootstrap.
+pub(crate) fn node_id() -> Bytes {
+    property(&["xds", "node", "id"]).unwrap_or_default()
 }
 
 pub(crate) fn request_headers() -> Vec<(String, Bytes)> {
@@ -158,13 +170,20 @@ pub(crate) fn record(metric: u32, value: u64) {
 }
 
 /// Sends a GET to a cluster; the answer comes to the root context's `on_http_call_response`.
-pub(crate) fn get(cluster: &str, authority: &str, path: &str, timeout: Duration) -> Option<u32> {
-    let headers = vec![
+pub(crate) fn get(
+    cluster: &str,
+    authority: &str,
+    path: &str,
+    told: &[(&str, String)],
+    timeout: Duration,
+) -> Option<u32> {
+    let mut headers = vec![
         (":method", "GET"),
         (":path", path),
         (":authority", authority),
         ("accept", "application/json"),
     ];
+    headers.extend(told.iter().map(|(name, value)| (*name, value.as_str())));
     hostcalls::dispatch_http_call(cluster, headers, None, vec![], timeout).ok()
 }
 

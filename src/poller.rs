@@ -1,5 +1,8 @@
 //! The poller: asks control what changed, one question at a time, and hands each answer to the list.
 //! Every VM has one; the lease lets one of them ask.
+//!
+//! Pauses are measured on a clock that nobody can set. What VMs tell each other (the lease, the attempt)
+//! is Unix time, and read so that a clock that jumps stops nobody.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -7,7 +10,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mpgate_contract::{Page, PageFault};
-use mpgate_guard::{Applied, Phase, Pollers, Swept, SyncState, backoff_milliseconds};
+use mpgate_guard::{
+    Applied, Next, Phase, Pollers, Swept, SyncState, backoff_milliseconds, receipt_headers,
+};
 
 use crate::gate::Gate;
 use crate::host;
@@ -15,24 +20,36 @@ use crate::host;
 /// How much longer than control may hold a question the gate waits for its answer.
 const ANSWER_SECONDS: u64 = 5;
 
-/// The longest pause after failures.
-const BACKOFF_MILLISECONDS_MAX: u64 = 5_000;
+/// The longest pause after failures: what is revoked once control is back shall be so within a second.
+const BACKOFF_MILLISECONDS_MAX: u64 = 500;
+
+/// The longest pause after control refused the token: it counts those who go on trying.
+const DENIED_MILLISECONDS_MAX: u64 = 5_000;
+
+/// Time in which every worker has compiled its streams: two ticks and some.
+const COMPILED_MILLISECONDS: u64 = 250;
+
+/// How long a sweep may hold the next question back. It takes a fraction of that.
+const SWEEP_MILLISECONDS_MAX: u64 = 5_000;
 
 pub(crate) struct Poller {
     gate: Rc<Gate>,
     me: u64,
+    /// What this gate says of itself with each question.
+    told: Vec<(&'static str, String)>,
     asked: Option<(u32, SyncState)>,
     failures: u32,
     next_at: u64,
     /// When a question that was not answered is given up.
     overdue_at: u64,
     swept: Swept,
+    sweeping_since: Option<u64>,
     last_result: &'static str,
 }
 
 /// What came of a question.
 enum Answer {
-    Page(Applied, bool),
+    Page(Applied, bool, Next),
     Refused(PageFault),
     Failed(&'static str),
 }
@@ -41,36 +58,47 @@ impl Poller {
     pub(crate) fn new(gate: Rc<Gate>) -> Self {
         // RandomState is seeded by the host for each VM: good enough to tell VMs apart.
         let me = RandomState::new().build_hasher().finish();
+        let instance = gate.list.instance(RandomState::new().build_hasher().finish());
+        let version = env!("CARGO_PKG_VERSION");
+        let told = receipt_headers(&gate.settings.gate, &host::node_id(), &instance, version);
         Self {
             gate,
             me,
+            told,
             asked: None,
             failures: 0,
             next_at: 0,
             overdue_at: 0,
             swept: Swept::default(),
+            sweeping_since: None,
             last_result: "",
         }
     }
 
-    /// Ten times a second: asks if it is time and this VM's turn.
-    pub(crate) fn tick(&mut self) {
-        let now = milliseconds();
+    /// Ten times a second: asks if it is time and this VM's turn. Answers whether a sweep is under way
+    /// and wants to go on sooner.
+    pub(crate) fn tick(&mut self) -> bool {
+        let now = unix_milliseconds();
         let alone = self.gate.settings.control.pollers == Pollers::One;
         if alone && !self.gate.list.claim_lease(self.me, now) {
-            return;
+            return false;
         }
-        let state = self.gate.list.state();
-        if state.phase == Phase::Sweeping {
+        if self.gate.list.tell_of_attempt(now) {
+            log::error!(
+                "a page from control killed the VM that read it; the next is asked for later"
+            );
+            self.gate.meters.count_sync("killed");
+        }
+        if self.gate.list.state().phase == Phase::Sweeping {
             self.swept = self.gate.list.sweep(self.swept);
         }
-        // Envoy answers every question in time; should it ever forget one, polling goes on.
-        if now >= self.overdue_at {
-            self.asked = None;
-        }
-        if self.asked.is_none() && now >= self.next_at && self.gate.list.may_ask(now) {
-            self.ask(state);
-        }
+        self.ask_if_due();
+        self.sweeping_since.is_some()
+    }
+
+    /// Another VM need not wait for this one any more.
+    pub(crate) fn end(&self) {
+        self.gate.list.release_lease(self.me);
     }
 
     /// Takes the answer to the question `token`, if it is this poller's.
@@ -89,16 +117,33 @@ impl Poller {
             _ => Answer::Failed("bad_status"),
         };
         self.conclude(&answer);
-        if matches!(answer, Answer::Page(Applied::Done { level: false, .. }, _)) {
-            self.ask(self.gate.list.state());
+        self.ask_if_due();
+    }
+
+    fn ask_if_due(&mut self) {
+        let now = milliseconds();
+        let state = self.gate.list.state();
+        self.sweeping_since =
+            if state.may_ask() { None } else { Some(self.sweeping_since.unwrap_or(now)) };
+        let is_held = self
+            .sweeping_since
+            .is_some_and(|since| now.saturating_sub(since) < SWEEP_MILLISECONDS_MAX);
+        // Envoy answers every question in time; should it ever forget one, polling goes on.
+        if now >= self.overdue_at {
+            self.asked = None;
+        }
+        let is_due = self.asked.is_none() && now >= self.next_at && !is_held;
+        if is_due && self.gate.list.may_ask(unix_milliseconds()) {
+            self.ask(state);
         }
     }
 
     fn ask(&mut self, state: SyncState) {
         let control = &self.gate.settings.control;
-        let path = String::from_utf8(state.question(control)).unwrap_or_default();
-        let timeout = Duration::from_secs(control.wait_seconds.saturating_add(ANSWER_SECONDS));
-        match host::get(&control.cluster, &control.authority, &path, timeout) {
+        let wait = control.wait_seconds;
+        let path = String::from_utf8(state.question(control, wait)).unwrap_or_default();
+        let timeout = Duration::from_secs(wait.saturating_add(ANSWER_SECONDS));
+        match host::get(&control.cluster, &control.authority, &path, &self.told, timeout) {
             Some(token) => {
                 self.asked = Some((token, state));
                 let patience = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
@@ -110,12 +155,12 @@ impl Poller {
 
     fn take_page(&self, asked: &SyncState, body_bytes: usize) -> Answer {
         let list = &self.gate.list;
-        list.begin_attempt(milliseconds());
+        list.begin_attempt(unix_milliseconds());
         let body = host::call_response_body(body_bytes);
         let answer = match Page::parse(&body, &asked.ask()) {
             Ok(page) => {
                 let applied = list.apply(&page, asked.generation, host::now().as_secs());
-                Answer::Page(applied, page.is_empty())
+                Answer::Page(applied, page.is_empty(), asked.next(&page))
             }
             Err(fault) => Answer::Refused(fault),
         };
@@ -129,9 +174,13 @@ impl Poller {
         let interval = self.gate.settings.control.poll_interval_milliseconds;
         let result = answer.label();
         self.gate.meters.count_sync(result);
-        if let Answer::Page(Applied::Done { revision, .. }, _) = *answer {
+        if let Answer::Page(Applied::Done { revision }, _, next) = *answer {
             self.failures = 0;
-            self.next_at = now.saturating_add(interval);
+            self.next_at = now.saturating_add(match next {
+                Next::AtOnce => 0,
+                Next::Pause => interval,
+                Next::Compiled => COMPILED_MILLISECONDS,
+            });
             self.gate.refresh();
             self.gate.meters.show_list(revision, host::now().as_secs());
             if !matches!(self.last_result, "applied" | "unchanged") {
@@ -139,7 +188,9 @@ impl Poller {
             }
         } else {
             self.failures = self.failures.saturating_add(1);
-            let pause = backoff_milliseconds(interval, self.failures, BACKOFF_MILLISECONDS_MAX);
+            let most =
+                if result == "denied" { DENIED_MILLISECONDS_MAX } else { BACKOFF_MILLISECONDS_MAX };
+            let pause = backoff_milliseconds(interval, self.failures, most.max(interval));
             self.next_at = now.saturating_add(pause);
             if self.last_result != result {
                 let ready = self.gate.list.state().ready;
@@ -156,14 +207,20 @@ impl Answer {
     /// The word for it: metric label and log word.
     const fn label(&self) -> &'static str {
         match self {
-            Self::Page(Applied::Done { .. }, true) => "unchanged",
-            Self::Page(applied, _) => applied.label(),
+            Self::Page(Applied::Done { .. }, true, _) => "unchanged",
+            Self::Page(applied, ..) => applied.label(),
             Self::Refused(fault) => fault.label(),
             Self::Failed(why) => why,
         }
     }
 }
 
+/// This VM's own time: for pauses.
 fn milliseconds() -> u64 {
+    u64::try_from(host::uptime().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Everybody's time: for what VMs tell each other.
+fn unix_milliseconds() -> u64 {
     u64::try_from(host::now().as_millis()).unwrap_or(u64::MAX)
 }

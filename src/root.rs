@@ -15,9 +15,13 @@ use crate::stream::Stream;
 /// How soon a VM sees that the streams changed.
 const TICK: Duration = Duration::from_millis(100);
 
+/// The pause between two steps of a sweep: until it is done nothing more is asked.
+const SWEEP_TICK: Duration = Duration::from_millis(10);
+
 #[derive(Default)]
 pub(crate) struct Root {
     set_up: Option<(Rc<Gate>, Poller)>,
+    ticks_fast: bool,
 }
 
 impl Context for Root {
@@ -25,6 +29,13 @@ impl Context for Root {
         if let Some((_, poller)) = &mut self.set_up {
             poller.answer(token, headers, body);
         }
+    }
+
+    fn on_done(&mut self) -> bool {
+        if let Some((_, poller)) = &self.set_up {
+            poller.end();
+        }
+        true
     }
 }
 
@@ -54,10 +65,14 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         if let Some((gate, poller)) = &mut self.set_up {
             gate.refresh();
-            poller.tick();
+            let is_sweeping = poller.tick();
+            if self.ticks_fast != is_sweeping {
+                self.ticks_fast = is_sweeping;
+                host::set_tick_period(if is_sweeping { SWEEP_TICK } else { TICK });
+            }
             // Last: it makes what follows about another context, and a question that was asked there
             // would be answered there.
-            gate.watch.tick(host::now());
+            gate.watch.tick(host::uptime());
         }
     }
 

@@ -35,7 +35,7 @@ impl Stream {
         match self.decide(&claim, arrival) {
             Ruling::Decided(decision) => self.act(&decision, claim.path()),
             Ruling::WantsBody => {
-                self.gate.watch.expects_body(self.context, host::now());
+                self.gate.watch.expects_body(self.context, host::uptime());
                 self.held = Some((head, 0));
                 Action::Pause
             }

@@ -5,6 +5,8 @@ mod epochs;
 mod garbage;
 mod outage;
 mod pollers;
+mod pushed;
+mod receipts;
 mod relay;
 mod revocation;
 mod two_gates;
@@ -14,7 +16,7 @@ use std::time::Duration;
 use mpgate_testbed::stack::{Stack, purchase};
 use mpgate_testbed::{Envoy, poll};
 
-/// For what the gate does by itself; its longest pause between two questions is five seconds.
+/// For what the gate does by itself; a refused token makes it pause for five seconds.
 const SOON: Duration = Duration::from_secs(20);
 
 /// What the gate answers to an event with this secret: the status and the reason.

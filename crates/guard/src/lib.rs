@@ -30,6 +30,7 @@ mod judge;
 mod list;
 mod path;
 mod policy;
+mod polling;
 mod query;
 mod reason;
 mod settings;
@@ -49,9 +50,10 @@ pub use inspection::Arrival;
 pub use judge::{Known, Peer, Standing};
 pub use list::{AllowList, Applied, Lookup, SharedData, SwapError, Swept};
 pub use policy::Policy;
+pub use polling::{Attempt, Lease, backoff_milliseconds, receipt_headers};
 pub use reason::{Class, Reason};
 pub use settings::{Control, Credentials, Pollers, Settings, SettingsError, UnknownPaths};
-pub use sync::{Attempt, Lease, Phase, SyncState, backoff_milliseconds};
+pub use sync::{Next, Phase, SyncState};
 pub use table::{BUCKETS, Bucket, Corrupt, Record, Stamp, Update, bucket_of};
 
 /// What a grant or a stream may `require` and this version honours.

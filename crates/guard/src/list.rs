@@ -17,11 +17,14 @@ use crate::{
 /// and with it a table of its own.
 const FORMAT: u32 = 1;
 
+/// The key that names this Envoy process; all gates in it share it, whatever their version.
+const INSTANCE: &str = "mpgate/instance";
+
 /// Tries of one compare-and-swap. A hundred lost races in a row are a fault, not bad luck.
 const SWAPS_MAX: u32 = 100;
 
 /// Buckets swept in one step, so that a worker is held up for a few milliseconds at most.
-const SWEEP_STEP: u16 = 2_048;
+const SWEEP_STEP: u16 = 1_024;
 
 /// Values that all VMs see.
 pub trait SharedData {
@@ -62,10 +65,8 @@ pub struct Swept {
 /// What became of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
-    /// All its entries are in place. `level`: the gate now holds all that control has.
+    /// All its entries are in place.
     Done {
-        /// Whether nothing is left to fetch.
-        level: bool,
         /// The revision that is held now.
         revision: u64,
     },
@@ -126,6 +127,16 @@ impl<S: SharedData> AllowList<S> {
         }
     }
 
+    /// What this Envoy process is called among its like: `drawn` by the first VM, and kept.
+    pub fn instance(&self, drawn: u64) -> String {
+        let kept = |bytes: Vec<u8>| String::from_utf8(bytes).ok().filter(|text| !text.is_empty());
+        if let Some(instance) = kept(self.bytes(INSTANCE)) {
+            return instance;
+        }
+        self.shared.create(INSTANCE, format!("{drawn:016x}").as_bytes());
+        kept(self.bytes(INSTANCE)).unwrap_or_default()
+    }
+
     /// Where the list stands.
     pub fn state(&self) -> SyncState {
         self.read_state().map(|(state, _)| state).unwrap_or_default()
@@ -152,10 +163,7 @@ impl<S: SharedData> AllowList<S> {
             return Applied::Failed;
         }
         let advanced = self.change_state(|state| Some(state.advance(page, generation, now)));
-        advanced.map_or(Applied::Failed, |state| Applied::Done {
-            level: page.to == page.head,
-            revision: state.since,
-        })
+        advanced.map_or(Applied::Failed, |state| Applied::Done { revision: state.since })
     }
 
     /// Removes some more of what is older than the current generation, and answers how far that came.
@@ -185,6 +193,11 @@ impl<S: SharedData> AllowList<S> {
         self.swap_json("lease", |current: Option<&Lease>| Lease::claim(current, me, now))
     }
 
+    /// Leaves the lease to others, if `me` holds it.
+    pub fn release_lease(&self, me: u64) {
+        self.swap_json("lease", |current: Option<&Lease>| Lease::release(current, me));
+    }
+
     /// Whether a page may be asked for, or one that was begun and not ended wants more time.
     pub fn may_ask(&self, now: u64) -> bool {
         self.read_json::<Attempt>("attempt").is_none_or(|attempt| attempt.allows(now))
@@ -195,6 +208,11 @@ impl<S: SharedData> AllowList<S> {
         self.swap_json("attempt", |current: Option<&Attempt>| {
             Some(current.cloned().unwrap_or_default().again(now))
         });
+    }
+
+    /// Whether a VM began a page and never ended it, and this caller is the one to tell of it.
+    pub fn tell_of_attempt(&self, now: u64) -> bool {
+        self.swap_json("attempt", |current: Option<&Attempt>| current?.tell(now))
     }
 
     /// Notes that it was processed and did no harm.

@@ -59,7 +59,7 @@ pub struct Control {
     pub cluster: String,
     /// The `:authority` of requests to it.
     pub authority: String,
-    /// Time from one answer to the next question, in milliseconds.
+    /// Time from an answer without news to the next question, in milliseconds.
     pub poll_interval_milliseconds: u64,
     /// How long control may hold a question open, in seconds.
     pub wait_seconds: u64,
@@ -121,7 +121,7 @@ struct WrittenControl {
     authority: Option<String>,
     #[serde(default = "poll_interval_milliseconds")]
     poll_interval_milliseconds: u64,
-    #[serde(default)]
+    #[serde(default = "wait_seconds")]
     wait_seconds: u64,
     #[serde(default = "page_entries")]
     page_entries: usize,
@@ -160,6 +160,10 @@ const fn senders_max() -> usize {
 
 const fn poll_interval_milliseconds() -> u64 {
     250
+}
+
+const fn wait_seconds() -> u64 {
+    limits::WAIT_SECONDS_MAX
 }
 
 const fn page_entries() -> usize {
@@ -276,7 +280,7 @@ mod tests {
         assert_eq!(settings.control.authority, "c");
         assert_eq!(
             (settings.control.poll_interval_milliseconds, settings.control.wait_seconds),
-            (250, 0)
+            (250, 25)
         );
         assert!(settings.control.pollers == Pollers::One);
     }
@@ -286,7 +290,7 @@ mod tests {
         let settings = Settings::parse(
             br#"{"gate":"g-1","mode":"dry_run","unknown_paths":"pass","other_parameters":"keep","senders_max":5,
                  "protocol_rules":"enforce","silent":true,"environment":"staging","credentials":["x-api-secret","authorization"],
-                 "control":{"cluster":"c","authority":"a","poll_interval_milliseconds":50,"wait_seconds":25,
+                 "control":{"cluster":"c","authority":"a","poll_interval_milliseconds":50,"wait_seconds":20,
                             "page_entries":1000,"pollers":"all"}}"#,
         )
         .expect("good");

@@ -1,5 +1,4 @@
-//! Where a gate stands with its control service, and who may poll: small values that all VMs of an
-//! Envoy share.
+//! Where a gate stands with its control service: a small value that all VMs of an Envoy share.
 
 use mpgate_contract::{Ask, Page};
 use serde::{Deserialize, Serialize};
@@ -41,6 +40,17 @@ pub enum Phase {
     Live,
 }
 
+/// When to ask again after a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// There was news, and there may be more.
+    AtOnce,
+    /// After the configured pause.
+    Pause,
+    /// When every worker has compiled the streams that changed: the next question is the receipt.
+    Compiled,
+}
+
 /// What a page means for the state.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Begin {
@@ -61,15 +71,37 @@ impl SyncState {
         Ask { epoch: self.epoch.clone(), since: self.since }
     }
 
-    /// The path and query of the question to control.
+    /// The path and query of the question to control, which may be held open for `wait_seconds`.
+    ///
+    /// Its `since` is a receipt: control takes it for what every worker of this Envoy enforces. So it
+    /// is asked only of a state in which that is true, see [`Self::may_ask`].
     #[must_use]
-    pub fn question(&self, control: &Control) -> Vec<u8> {
+    pub fn question(&self, control: &Control, wait_seconds: u64) -> Vec<u8> {
         let mut target = b"/v1/allowlist/changes".to_vec();
         push_pair(&mut target, b"epoch", self.epoch.as_bytes());
         push_pair(&mut target, b"since", self.since.to_string().as_bytes());
         push_pair(&mut target, b"limit", control.page_entries.to_string().as_bytes());
-        push_pair(&mut target, b"wait", control.wait_seconds.to_string().as_bytes());
+        push_pair(&mut target, b"wait", wait_seconds.to_string().as_bytes());
         target
+    }
+
+    /// Whether all that is held up to `since` is in force. While older entries are being swept it is
+    /// not: what the new list no longer has may still be let through.
+    #[must_use]
+    pub fn may_ask(&self) -> bool {
+        self.phase != Phase::Sweeping
+    }
+
+    /// When to ask again after this page was taken, if it was asked for in this state.
+    #[must_use]
+    pub fn next(&self, page: &Page<'_>) -> Next {
+        // Without progress, or with a control that starts over in the middle of starting over (two
+        // databases behind one name), asking at once would go round and round.
+        let starts_over_again = page.reset && self.generation > 0 && self.phase == Phase::Loading;
+        if page.to <= page.from || starts_over_again {
+            return Next::Pause;
+        }
+        if self.ready && !page.streams.is_empty() { Next::Compiled } else { Next::AtOnce }
     }
 
     /// What a checked page means, if it was asked for when `asked_generation` was current.
@@ -123,78 +155,17 @@ impl SyncState {
     }
 }
 
-/// Leave to poll, so that one VM does and the others save the trouble. Correctness never rests on
-/// it: see [`crate::Bucket::merge`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lease {
-    /// The VM that holds it.
-    pub holder: u64,
-    /// When it ends, Unix milliseconds.
-    pub until: u64,
-}
-
-impl Lease {
-    /// How long a holder that says nothing more is waited for.
-    const MILLISECONDS: u64 = 1_500;
-
-    /// The lease that `me` may write: a free one, or its own again.
-    #[must_use]
-    pub fn claim(current: Option<&Self>, me: u64, now: u64) -> Option<Self> {
-        let mine = Self { holder: me, until: now.saturating_add(Self::MILLISECONDS) };
-        match current {
-            // A clock that was set back must not keep a lease alive for ever.
-            Some(lease) if lease.holder != me && lease.until > now && lease.until <= mine.until => {
-                None
-            }
-            _ => Some(mine),
-        }
-    }
-}
-
-/// A page that is about to be processed: noted first, so that one that kills its VM is not taken by
-/// every VM in turn.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempt {
-    /// How often in a row it was begun and not ended.
-    pub begun: u32,
-    /// When it may be begun again, Unix milliseconds.
-    pub not_before: u64,
-}
-
-impl Attempt {
-    /// The note to leave before processing.
-    #[must_use]
-    pub fn again(&self, now: u64) -> Self {
-        let begun = self.begun.saturating_add(1);
-        Self { begun, not_before: now.saturating_add(backoff_milliseconds(1_000, begun, 60_000)) }
-    }
-
-    /// Whether a page may be asked for.
-    #[must_use]
-    pub const fn allows(&self, now: u64) -> bool {
-        self.begun == 0 || now >= self.not_before
-    }
-}
-
-/// `first`, doubled for every failure after the first, up to `most`.
-#[must_use]
-pub fn backoff_milliseconds(first: u64, failures: u32, most: u64) -> u64 {
-    let factor = 1_u64.checked_shl(failures.saturating_sub(1)).unwrap_or(u64::MAX);
-    first.saturating_mul(factor).min(most)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_question_says_where_the_list_stands() {
-        let settings =
-            crate::Settings::parse(br#"{"gate":"g","control":{"cluster":"c","wait_seconds":20}}"#);
+        let settings = crate::Settings::parse(br#"{"gate":"g","control":{"cluster":"c"}}"#);
         let control = settings.expect("good").control;
         let state = SyncState { epoch: "a b&c".to_owned(), since: 7, ..SyncState::default() };
         assert_eq!(
-            String::from_utf8(state.question(&control)).as_deref(),
+            String::from_utf8(state.question(&control, 20)).as_deref(),
             Ok("/v1/allowlist/changes?epoch=a%20b%26c&since=7&limit=500&wait=20")
         );
     }
@@ -211,35 +182,37 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_free_when_it_ended_or_is_ones_own() {
-        let held = Lease { holder: 1, until: 2_000 };
-        assert_eq!(Lease::claim(None, 2, 0), Some(Lease { holder: 2, until: 1_500 }));
-        assert_eq!(Lease::claim(Some(&held), 2, 1_999), None);
-        assert_eq!(Lease::claim(Some(&held), 2, 2_000), Some(Lease { holder: 2, until: 3_500 }));
-        assert_eq!(Lease::claim(Some(&held), 1, 1_000), Some(Lease { holder: 1, until: 2_500 }));
+    fn news_is_followed_by_a_question_at_once_unless_that_would_never_end() {
+        let fresh = SyncState::default();
+        let loading = SyncState { generation: 1, ..fresh.clone() };
+        let live = SyncState { ready: true, phase: Phase::Live, ..loading.clone() };
+        let reloading = SyncState { phase: Phase::Loading, ..live.clone() };
+        let stream = r#"{"revision":9,"state":"revoked","stream":{}}"#;
+        for (name, state, reset, from, to, streams, next) in [
+            ("the first page", &fresh, true, 0, 9, "", Next::AtOnce),
+            ("the first page, with streams", &fresh, true, 0, 9, stream, Next::AtOnce),
+            ("the next page", &loading, false, 5, 9, "", Next::AtOnce),
+            ("news", &live, false, 5, 9, "", Next::AtOnce),
+            ("a stream", &live, false, 5, 9, stream, Next::Compiled),
+            ("no news", &live, false, 9, 9, "", Next::Pause),
+            ("a reset", &live, true, 0, 9, "", Next::AtOnce),
+            ("an empty reset", &live, true, 0, 0, "", Next::Pause),
+            ("a reset of a reset", &reloading, true, 0, 9, "", Next::Pause),
+            ("the page after it", &reloading, false, 5, 9, "", Next::AtOnce),
+        ] {
+            let text = format!(
+                r#"{{"epoch":"e","reset":{reset},"from":{from},"to":{to},"head":99,"keys":[],"streams":[{streams}]}}"#
+            );
+            let page: Page<'_> = serde_json::from_str(&text).expect("a page");
+            assert_eq!(state.next(&page), next, "{name}");
+        }
     }
 
     #[test]
-    fn a_lease_from_before_the_clock_was_set_back_does_not_hold() {
-        let held = Lease { holder: 1, until: 100_000 };
-        assert!(Lease::claim(Some(&held), 2, 1_000).is_some());
-    }
-
-    #[test]
-    fn a_page_that_was_begun_and_not_ended_waits_longer_each_time() {
-        let first = Attempt::default().again(0);
-        assert!(Attempt::default().allows(0));
-        assert!(!first.allows(999) && first.allows(1_000));
-        let second = first.again(1_000);
-        assert!(!second.allows(2_999) && second.allows(3_000));
-        let many = (0..100).fold(first, |attempt, _| attempt.again(0));
-        assert_eq!(many.not_before, 60_000);
-    }
-
-    #[test]
-    fn backoff_doubles_up_to_its_end() {
-        let waits: Vec<u64> =
-            [0, 1, 2, 3, 4, 200].map(|n| backoff_milliseconds(250, n, 1_500)).into();
-        assert_eq!(waits, [250, 250, 500, 1_000, 1_500, 1_500]);
+    fn nothing_is_asked_while_the_receipt_would_be_untrue() {
+        for (phase, may) in [(Phase::Loading, true), (Phase::Sweeping, false), (Phase::Live, true)]
+        {
+            assert_eq!(SyncState { phase, ..SyncState::default() }.may_ask(), may, "{phase:?}");
+        }
     }
 }

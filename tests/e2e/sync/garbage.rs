@@ -171,13 +171,16 @@ fn answers_without_a_page() -> Vec<Row> {
     ]
 }
 
+/// The next answer is spoiled, so it has to come by itself, and soon.
+fn quick(config: &mut EnvoyConfig) -> anyhow::Result<()> {
+    config.gate()?["control"]["poll_interval_milliseconds"] = 50.into();
+    config.gate()?["control"]["wait_seconds"] = 0.into();
+    Ok(())
+}
+
 #[test]
 fn what_is_no_page_moves_a_counter_and_nothing_else() {
     let (front, lease) = envoy::nowhere().expect("an address");
-    let quick = |config: &mut EnvoyConfig| {
-        config.gate()?["control"]["poll_interval_milliseconds"] = 50.into();
-        Ok(())
-    };
     let stack = Stack::builder().edit(quick).control(front).without_list().start();
     let stack = stack.expect("a stack");
     drop(lease);
@@ -215,11 +218,14 @@ fn what_is_no_page_moves_a_counter_and_nothing_else() {
 fn a_good_page_of_forged_keys_would_be_believed() {
     // Else the test above proves nothing: the same page, not spoiled, is taken.
     let (front, lease) = envoy::nowhere().expect("an address");
-    let stack = Stack::builder().control(front).without_list().start().expect("a stack");
+    let stack = Stack::builder().edit(quick).control(front).without_list().start();
+    let stack = stack.expect("a stack");
     drop(lease);
     let relay = Relay::at(front, &stack.control);
     stack.envoy.wait_for_revision(stack.crm.revision).expect("the list");
     relay.spoil(forged_page(|_, _| {}));
+    // The next question is asked at once, and its answer would take the forged key away again.
+    relay.spoil(Box::new(|_| Answer::Silence));
     stack.envoy.wait_for_revision(stack.crm.revision + 1).expect("taken");
     assert_eq!(answer(&stack, SHOP, "forged").0, 204);
     // Control has never been there: the gate is ahead of it, and is reset.

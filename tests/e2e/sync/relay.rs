@@ -1,5 +1,6 @@
 //! Stands between the gate and the real control: passes on what control says, or something else.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,26 +13,26 @@ pub(super) type Fault = Box<dyn FnOnce(Response) -> Answer + Send>;
 /// A relay to a real control. It adds the token that the gate's Envoy would add.
 pub(super) struct Relay {
     _upstream: Upstream,
-    fault: Arc<Mutex<Option<Fault>>>,
+    faults: Arc<Mutex<VecDeque<Fault>>>,
 }
 
 impl Relay {
     /// On this address.
     pub(super) fn at(address: SocketAddr, control: &Control) -> Self {
         let ask = ask(control);
-        let fault: Arc<Mutex<Option<Fault>>> = Arc::default();
-        let once = Arc::clone(&fault);
+        let faults: Arc<Mutex<VecDeque<Fault>>> = Arc::default();
+        let queue = Arc::clone(&faults);
         let script = move |request: &Received| {
             let Some(response) = ask(request) else { return Answer::Close };
-            let fault = once.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let fault = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             fault.map_or_else(|| pass(&response), |fault| fault(response.clone()))
         };
-        Self { _upstream: Upstream::at(address, script).expect("a relay"), fault }
+        Self { _upstream: Upstream::at(address, script).expect("a relay"), faults }
     }
 
-    /// Changes the next answer, and that one only.
+    /// Changes the next answer, and that one only; said twice, the next two.
     pub(super) fn spoil(&self, fault: Fault) {
-        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).push_back(fault);
     }
 }
 

@@ -102,8 +102,8 @@ impl Feed {
     }
 }
 
-fn done(revision: u64, level: bool) -> Applied {
-    Applied::Done { level, revision }
+fn done(revision: u64) -> Applied {
+    Applied::Done { revision }
 }
 
 fn sweep_all(list: &AllowList<Memory>) {
@@ -134,7 +134,7 @@ fn state_of(list: &AllowList<Memory>, name: &str) -> Option<State> {
 fn filled() -> (Memory, AllowList<Memory>) {
     let (memory, list) = new_list();
     let page = feed("e1", true, (0, 5, 5), &[("a", 5, "active")]);
-    assert_eq!(page.apply_to(&list, &list.state()), done(5, true));
+    assert_eq!(page.apply_to(&list, &list.state()), done(5));
     (memory, list)
 }
 
@@ -143,11 +143,11 @@ fn ready_only_when_the_list_is_whole() {
     let (_, list) = new_list();
     assert!(!list.state().ready);
     let first = feed("e1", true, (0, 5, 9), &[("a", 5, "active")]);
-    assert_eq!(first.apply_to(&list, &list.state()), done(5, false));
+    assert_eq!(first.apply_to(&list, &list.state()), done(5));
     assert!(!list.state().ready);
     assert_eq!(list.state().ask(), Ask { epoch: "e1".to_owned(), since: 5 });
     let second = feed("e1", false, (5, 9, 9), &[("b", 9, "active")]);
-    assert_eq!(second.apply_to(&list, &list.state()), done(9, true));
+    assert_eq!(second.apply_to(&list, &list.state()), done(9));
     let state = list.state();
     assert!(state.ready && state.filled && state.phase == Phase::Live);
     assert_eq!((state.since, state.synced_at), (9, 100));
@@ -165,8 +165,7 @@ fn a_look_finds_the_key_that_was_asked_for() {
 
 #[test]
 fn what_became_of_a_page_has_a_word() {
-    let words =
-        [done(1, true), Applied::HeldEmpty, Applied::Stale, Applied::Failed].map(Applied::label);
+    let words = [done(1), Applied::HeldEmpty, Applied::Stale, Applied::Failed].map(Applied::label);
     assert_eq!(words, ["applied", "held_empty", "stale", "failed"]);
 }
 
@@ -237,7 +236,7 @@ fn a_sweep_that_was_overtaken_by_a_reset_begins_again() {
 fn a_gate_ahead_of_control_starts_over_in_the_same_epoch() {
     let (_, list) = filled();
     let reset = feed("e1", true, (0, 3, 3), &[("b", 3, "active")]);
-    assert_eq!(reset.apply_to(&list, &list.state()), done(3, true));
+    assert_eq!(reset.apply_to(&list, &list.state()), done(3));
     sweep_all(&list);
     assert_eq!((state_of(&list, "a"), state_of(&list, "b")), (None, Some(State::Active)));
     assert_eq!(list.state().generation, 2);
@@ -251,7 +250,7 @@ fn an_empty_list_of_a_new_epoch_is_held_until_it_is_filled() {
     assert_eq!(state_of(&list, "a"), Some(State::Active));
     assert_eq!(list.state().epoch, "e1");
     let tombstone = feed("e2", true, (0, 2, 2), &[("x", 2, "revoked")]);
-    assert_eq!(tombstone.apply_to(&list, &list.state()), done(2, true));
+    assert_eq!(tombstone.apply_to(&list, &list.state()), done(2));
     sweep_all(&list);
     assert_eq!(state_of(&list, "a"), None);
 }
@@ -259,9 +258,9 @@ fn an_empty_list_of_a_new_epoch_is_held_until_it_is_filled() {
 #[test]
 fn the_first_list_may_be_empty() {
     let (_, list) = new_list();
-    assert_eq!(feed("e1", true, (0, 0, 0), &[]).apply_to(&list, &list.state()), done(0, true));
+    assert_eq!(feed("e1", true, (0, 0, 0), &[]).apply_to(&list, &list.state()), done(0));
     assert!(list.state().ready && !list.state().filled);
-    assert_eq!(feed("e2", true, (0, 0, 0), &[]).apply_to(&list, &list.state()), done(0, true));
+    assert_eq!(feed("e2", true, (0, 0, 0), &[]).apply_to(&list, &list.state()), done(0));
 }
 
 #[test]
@@ -302,8 +301,21 @@ fn one_of_two_gets_the_lease() {
     // Both read it free; the rival writes first.
     memory.interrupt_before_call(2, move || assert!(rival.claim_lease(2, 0)));
     assert!(!list.claim_lease(1, 0));
-    assert!(!list.claim_lease(1, 1_000));
-    assert!(list.claim_lease(1, 1_500));
+    assert!(!list.claim_lease(1, 499));
+    assert!(list.claim_lease(1, 500));
+    // One that ends leaves it to the next.
+    list.release_lease(2);
+    assert!(!list.claim_lease(2, 600));
+    list.release_lease(1);
+    assert!(list.claim_lease(2, 600));
+}
+
+#[test]
+fn an_envoy_is_called_the_same_by_all_its_gates() {
+    let (memory, list) = new_list();
+    assert_eq!(list.instance(0xab), "00000000000000ab");
+    assert_eq!(list.instance(0xcd), "00000000000000ab");
+    assert_eq!(AllowList::new(memory, "cluster", "other").instance(1), "00000000000000ab");
 }
 
 #[test]
@@ -311,18 +323,19 @@ fn a_page_that_kills_its_vm_is_backed_off() {
     let (_, list) = filled();
     assert!(list.may_ask(0));
     list.begin_attempt(0);
-    assert!(!list.may_ask(999) && list.may_ask(1_000));
+    assert!(!list.may_ask(499) && list.may_ask(500));
+    assert!(!list.tell_of_attempt(499) && list.tell_of_attempt(500) && !list.tell_of_attempt(500));
     list.begin_attempt(1_000);
-    assert!(!list.may_ask(2_999));
+    assert!(!list.may_ask(1_999));
     list.end_attempt();
-    assert!(list.may_ask(0));
+    assert!(list.may_ask(0) && !list.tell_of_attempt(9_999));
 }
 
 #[test]
 fn a_page_without_news_moves_the_time_only() {
     let (_, list) = filled();
     let before = SyncState { synced_at: 0, ..list.state() };
-    assert_eq!(feed("e1", false, (5, 5, 5), &[]).apply_to(&list, &list.state()), done(5, true));
+    assert_eq!(feed("e1", false, (5, 5, 5), &[]).apply_to(&list, &list.state()), done(5));
     assert_eq!(SyncState { synced_at: 0, ..list.state() }, before);
     assert_eq!(list.state().synced_at, 100);
 }
