@@ -121,6 +121,8 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}/", listener.local_addr().expect("an address"));
         let server = tokio::spawn(axum::serve(listener, app).into_future());
+        // reqwest comes without a provider of TLS and does not start without one.
+        rustls::crypto::ring::default_provider().install_default().ok();
         let client = reqwest::Client::new();
         for _ in 0..2 {
             let answer = client.get(format!("{url}?x")).send().await.expect("an answer");

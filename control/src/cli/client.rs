@@ -1,54 +1,35 @@
 //! Calls control. Knows where it is and the token; follows no redirect and uses no proxy, so that the
-//! token reaches nobody else.
+//! token reaches nobody else, and speaks plain HTTP to this machine only.
 
 use core::time::Duration;
+use std::error::Error as _;
 use std::fs;
-use std::path::PathBuf;
 
-use clap::Args;
-use reqwest::header::{AUTHORIZATION, HeaderValue};
-use reqwest::{Method, StatusCode, Url};
+use reqwest::header::AUTHORIZATION;
+use reqwest::{Certificate, Method, StatusCode, Url};
 use serde_json::Value;
 
 use super::CliError;
+use super::credential::Credential;
+use super::settings::Settings;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Where control is and what it is called with.
-#[derive(Debug, Args)]
-pub(super) struct Connection {
-    /// Where control is
-    #[arg(long, global = true, env = "MPGATE_URL", default_value = "http://127.0.0.1:8430")]
-    url: String,
-    /// A file that holds the token; else `MPGATE_TOKEN`, else the file that `MPGATE_TOKEN_FILE` names
-    #[arg(long, global = true, value_name = "FILE")]
-    token_file: Option<PathBuf>,
-}
 
 /// A client of one control.
 pub(super) struct Client {
     http: reqwest::Client,
     base: Url,
-    authorization: HeaderValue,
+    url_origin: String,
+    credential: Credential,
 }
 
 impl Client {
-    pub(super) fn new(connection: &Connection) -> Result<Self, CliError> {
-        let base = base(&connection.url)?;
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token(connection)?))
-            .map_err(|_| {
-                CliError::Usage("the token has characters that no token has".to_owned())
-            })?;
-        authorization.set_sensitive(true);
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(REQUEST_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .map_err(|error| CliError::Failed(format!("no HTTP client: {error}")))?;
-        Ok(Self { http, base, authorization })
+    pub(super) fn new(settings: &Settings) -> Result<Self, CliError> {
+        let base = base(settings)?;
+        let credential = Credential::find(settings)?;
+        let http = http(settings, &base)?;
+        Ok(Self { http, base, url_origin: settings.url.origin.to_string(), credential })
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value, CliError> {
@@ -88,7 +69,7 @@ impl Client {
             let mut page = self.call(Method::GET, path, &query, None).await?;
             match page.get_mut(member).map(Value::take) {
                 Some(Value::Array(items)) => all.extend(items),
-                _ => return Err(not_control(&self.base)),
+                _ => return Err(self.not_control()),
             }
             token = page["nextPageToken"].as_str().unwrap_or_default().to_owned();
             if token.is_empty() {
@@ -109,77 +90,138 @@ impl Client {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let mut request =
-            self.http.request(method, url).header(AUTHORIZATION, self.authorization.clone());
+        let authorization = self.credential.authorization.clone();
+        let mut request = self.http.request(method, url).header(AUTHORIZATION, authorization);
         if let Some(body) = body {
             request = request.json(body);
         }
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
         let bytes = response.bytes().await.map_err(|error| self.unreachable(&error))?;
-        let answer: Value = serde_json::from_slice(&bytes).map_err(|_| not_control(&self.base))?;
-        if status.is_success() { Ok(answer) } else { Err(refused(status, &answer)) }
+        let answer: Value = serde_json::from_slice(&bytes).map_err(|_| self.not_control())?;
+        if status.is_success() { Ok(answer) } else { Err(self.refused(status, &answer)) }
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> CliError {
-        let what = if error.is_timeout() { "does not answer in time" } else { "cannot be reached" };
-        CliError::Unreachable(format!(
-            "control at {} {what}; is `mpgate serve` running, and is MPGATE_URL (or --url) right?",
-            self.base
+        let (base, origin) = (&self.base, &self.url_origin);
+        let cause = cause(error);
+        CliError::Unreachable(if error.is_timeout() {
+            format!("control at {base} (from {origin}) does not answer in time")
+        } else if is_about_trust(&cause) {
+            format!(
+                "control at {base} (from {origin}) cannot be trusted: {cause}; name the CA that signed its \
+                 certificate with --ca-file, and call it by the name that is in the certificate"
+            )
+        } else {
+            format!(
+                "control at {base} (from {origin}) cannot be reached: {cause}; is `mpgate serve` running, and \
+                 is MPGATE_URL (or --url) right?"
+            )
+        })
+    }
+
+    fn not_control(&self) -> CliError {
+        CliError::Failed(format!(
+            "what answers at {} (from {}) is not control; check MPGATE_URL (or --url)",
+            self.base, self.url_origin
         ))
+    }
+
+    /// A problem in one line: what, where, and what to do.
+    fn refused(&self, status: StatusCode, problem: &Value) -> CliError {
+        let detail = problem["detail"].as_str().unwrap_or("no reason given");
+        let reason = problem["reason"].as_str().unwrap_or("refused");
+        let place = problem["field"].as_str().map(|field| format!("{field}: ")).unwrap_or_default();
+        let next = match status {
+            StatusCode::UNAUTHORIZED => format!(
+                " The token came from {}. Is it one of this control ({})? Name a file that holds another with \
+                 --token-file.",
+                self.credential.origin, self.base
+            ),
+            StatusCode::FORBIDDEN => format!(" The token came from {}.", self.credential.origin),
+            _ => String::new(),
+        };
+        CliError::Failed(format!("{place}{detail}{next} ({} {reason})", status.as_u16()))
     }
 }
 
-fn not_control(base: &Url) -> CliError {
-    CliError::Failed(format!("what answers at {base} is not control; check MPGATE_URL (or --url)"))
+/// An HTTP client that trusts what the settings say, and follows nobody.
+pub(super) fn http(settings: &Settings, base: &Url) -> Result<reqwest::Client, CliError> {
+    // The one provider that is compiled in. It is installed already if this is not the first client.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let mut builder = reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(REQUEST_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy();
+    if base.scheme() == "http" {
+        // The system's certificates take a while to read, and a small container has none.
+        builder = builder.tls_certs_only([]);
+    } else if let Some(file) = &settings.ca_file {
+        let wrong = |what: String| {
+            let (path, origin) = (file.value.display(), &file.origin);
+            CliError::Usage(format!("the CA file {path} ({origin}) {what}"))
+        };
+        let pem =
+            fs::read(&file.value).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        let certificates = Certificate::from_pem_bundle(&pem)
+            .map_err(|error| wrong(format!("is not PEM: {}", cause(&error))))?;
+        if certificates.is_empty() {
+            return Err(wrong("has no certificate (-----BEGIN CERTIFICATE-----)".to_owned()));
+        }
+        builder = builder.tls_certs_merge(certificates);
+    }
+    builder.build().map_err(|error| CliError::Failed(format!("no HTTP client: {}", cause(&error))))
 }
 
-/// A problem in one line: what, where, and what to do.
-fn refused(status: StatusCode, problem: &Value) -> CliError {
-    let detail = problem["detail"].as_str().unwrap_or("no reason given");
-    let reason = problem["reason"].as_str().unwrap_or("refused");
-    let place = problem["field"].as_str().map(|field| format!("{field}: ")).unwrap_or_default();
-    let next = match status {
-        StatusCode::UNAUTHORIZED => " Check MPGATE_TOKEN, or name a file with --token-file.",
-        StatusCode::FORBIDDEN => " An admin's token may.",
-        _ => "",
-    };
-    CliError::Failed(format!("{place}{detail}{next} ({} {reason})", status.as_u16()))
-}
-
-fn base(text: &str) -> Result<Url, CliError> {
-    let url = Url::parse(text)
-        .map_err(|error| CliError::Usage(format!("the URL of control cannot be read: {error}")))?;
-    let plain = url.path() == "/" && url.query().is_none() && url.username().is_empty();
-    if url.scheme() != "http" || !plain {
-        let rule = "the URL of control looks like http://127.0.0.1:8430; this version has no https";
-        return Err(CliError::Usage(rule.to_owned()));
+/// The URL of control, if a token may be sent there.
+pub(super) fn base(settings: &Settings) -> Result<Url, CliError> {
+    let origin = &settings.url.origin;
+    let wrong =
+        |what: String| CliError::Usage(format!("the URL of control (from {origin}) {what}"));
+    let url = Url::parse(&settings.url.value).map_err(|error| {
+        wrong(format!("cannot be read: {error}; it looks like https://control.example.com:8430"))
+    })?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(wrong(format!(
+            "has the scheme {}, but has to begin with https:// or http://",
+            url.scheme()
+        )));
+    }
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    if !bare || !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong(
+            "has more than a scheme, a host and a port: it looks like https://control.example.com:8430"
+                .to_owned(),
+        ));
+    }
+    if url.scheme() == "http" && !is_loopback(&url) && !settings.allow_plaintext_on_the_network {
+        return Err(wrong(format!(
+            "is {url}: the token would travel in clear; use https, or say --allow-plaintext-on-the-network"
+        )));
     }
     Ok(url)
 }
 
-fn token(connection: &Connection) -> Result<String, CliError> {
-    let from_file = |path: &PathBuf| {
-        fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(|error| {
-            CliError::Usage(format!("cannot read the token file {}: {error}", path.display()))
-        })
-    };
-    if let Some(path) = &connection.token_file {
-        return from_file(path);
-    }
-    if let Some(token) = set("MPGATE_TOKEN") {
-        return Ok(token.trim().to_owned());
-    }
-    if let Some(path) = set("MPGATE_TOKEN_FILE") {
-        return from_file(&path.into());
-    }
-    Err(CliError::Usage(
-        "no token; set MPGATE_TOKEN or MPGATE_TOKEN_FILE, or name a file with --token-file"
-            .to_owned(),
-    ))
+/// Whether what is sent there stays on this machine.
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<core::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// An environment variable that is there and not empty.
-fn set(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+/// What lies at the bottom of an error; the layers above only say that something went wrong.
+pub(super) fn cause(error: &reqwest::Error) -> String {
+    let mut source = error.source();
+    let mut text = error.to_string();
+    while let Some(error) = source {
+        text = error.to_string();
+        source = error.source();
+    }
+    text
+}
+
+/// Whether the cause is a certificate that is not believed.
+pub(super) fn is_about_trust(cause: &str) -> bool {
+    cause.contains("certificate")
 }

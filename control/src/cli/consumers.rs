@@ -5,8 +5,8 @@ use mpgate_contract::ConsumerId;
 use serde_json::json;
 
 use super::CliError;
-use super::client::Client;
-use super::output::{self, Column, Format};
+use super::output::{self, Column};
+use super::session::Session;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -52,7 +52,8 @@ const COLUMNS: [Column; 4] = [
 
 const ALL: &str = "/v1/measurementConsumers";
 
-pub(super) async fn run(verb: Verb, client: &Client, format: Format) -> Result<(), CliError> {
+pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CliError> {
+    let (client, format) = (&session.client, session.format);
     let resource = match verb {
         Verb::List { show_deleted } => {
             let list = client.list(ALL, "measurementConsumers", show_deleted).await?;

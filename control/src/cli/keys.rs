@@ -1,7 +1,7 @@
 //! `mpgate keys`. A secret is printed once, or written to a new private file.
 
 use core::time::Duration;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use mpgate_contract::{
@@ -11,11 +11,12 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::CliError;
-use super::client::Client;
-use super::output::{self, Column, Format};
+use super::output::{self, Column};
+use super::secret::{destination, show_once};
+use super::session::Session;
 use super::target::{self, Target};
 use crate::store::Seconds;
-use crate::{private_file, time};
+use crate::time;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -27,14 +28,16 @@ Examples:
   mpgate keys create --consumer acme --sender crm --stream G-ABC123 --secret-file crm.secret
   mpgate keys create --consumer acme --sender shop --stream G-ABC123 --event purchase --event 'ecommerce_*'
   mpgate keys create --consumer acme --sender shop --stream G-ABC123 --source-network 203.0.113.0/24
-  mpgate keys create --consumer acme --sender shop --stream G-ABC123 --certificate-name spiffe://acme/shop")]
+  mpgate keys create --consumer acme --sender shop --stream G-ABC123 --certificate-name spiffe://acme/shop
+
+The secret goes to the terminal or to a new file; to a pipe only with --show-secret.")]
     Create(CreateArgs),
     /// Show a consumer's keys, newest last
     #[command(after_help = "Example:\n  mpgate keys list --consumer acme --show-deleted")]
     List {
-        /// Whose
+        /// Whose [env: `MPGATE_CONSUMER`]
         #[arg(long, value_parser = ConsumerId::parse)]
-        consumer: ConsumerId,
+        consumer: Option<ConsumerId>,
         /// Revoked ones too
         #[arg(long)]
         show_deleted: bool,
@@ -64,9 +67,9 @@ A key keeps its sender and its secret: for others, create a new key and delete t
 
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
-    /// Whose it is
+    /// Whose it is [env: `MPGATE_CONSUMER`]
     #[arg(long, value_parser = ConsumerId::parse)]
-    consumer: ConsumerId,
+    consumer: Option<ConsumerId>,
     /// Who sends with it: the label of the metrics
     #[arg(long, value_parser = SenderName::parse)]
     sender: SenderName,
@@ -78,6 +81,9 @@ pub(super) struct CreateArgs {
     /// Write the secret to this new file (mode 0600, no newline) instead of showing it
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
+    /// Show the secret although standard output is no terminal
+    #[arg(long, conflicts_with = "secret_file")]
+    show_secret: bool,
 }
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -166,14 +172,14 @@ pub(super) struct One {
     /// Its id, or its full resource name
     #[arg(value_parser = target::key)]
     key: Target<KeyId>,
-    /// Whose it is
+    /// Whose it is [env: `MPGATE_CONSUMER`]
     #[arg(long, value_parser = ConsumerId::parse)]
     consumer: Option<ConsumerId>,
 }
 
 impl One {
-    fn path(&self) -> Result<String, CliError> {
-        self.key.path("apiKeys", self.consumer.as_ref())
+    fn path(&self, session: &Session) -> Result<String, CliError> {
+        session.resource(&self.key, self.consumer.as_ref(), "apiKeys")
     }
 }
 
@@ -207,17 +213,20 @@ const LINES: [Column; 13] = [
     ("DESCRIPTION", "description", "-"),
 ];
 
-pub(super) async fn run(verb: Verb, client: &Client, format: Format) -> Result<(), CliError> {
+pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CliError> {
+    let (client, format) = (&session.client, session.format);
     let resource = match verb {
         Verb::List { consumer, show_deleted } => {
-            let path = format!("/v1/measurementConsumers/{consumer}/apiKeys");
+            let path = session.collection(consumer.as_ref(), "apiKeys")?;
             let list = client.list(&path, "apiKeys", show_deleted).await?;
             return output::list(&list, "apiKeys", &COLUMNS, format);
         }
-        Verb::Create(new) => return create(new, client, format).await,
-        Verb::Get(one) => client.get(&one.path()?).await?,
-        Verb::Update(update) => client.patch(&update.one.path()?, &changes(&update)?).await?,
-        Verb::Delete(one) => client.delete(&one.path()?).await?,
+        Verb::Create(new) => return create(new, session).await,
+        Verb::Get(one) => client.get(&one.path(session)?).await?,
+        Verb::Update(update) => {
+            client.patch(&update.one.path(session)?, &changes(&update)?).await?
+        }
+        Verb::Delete(one) => client.delete(&one.path(session)?).await?,
     };
     output::one(&resource, &LINES, format)
 }
@@ -245,14 +254,14 @@ fn changes(update: &UpdateArgs) -> Result<Value, CliError> {
     Ok(body.into())
 }
 
-async fn create(new: CreateArgs, client: &Client, format: Format) -> Result<(), CliError> {
-    let path = format!("/v1/measurementConsumers/{}/apiKeys", new.consumer);
+async fn create(new: CreateArgs, session: &Session) -> Result<(), CliError> {
+    let path = session.collection(new.consumer.as_ref(), "apiKeys")?;
     let mut body = new.details.members()?;
     body.insert("sender".to_owned(), json!(new.sender));
     body.insert("dataStreams".to_owned(), json!(new.streams));
-    expect_new(new.secret_file.as_deref())?;
-    let answer = client.post(&path, &[], &body.into()).await?;
-    show_once(answer, "authenticationKey", new.secret_file.as_deref(), &LINES, format)
+    let destination = destination(new.secret_file.as_deref(), new.show_secret, "--secret-file")?;
+    let answer = session.client.post(&path, &[], &body.into()).await?;
+    show_once(answer, "authenticationKey", destination, &LINES, session.format)
 }
 
 fn end(after: Duration) -> Result<String, CliError> {
@@ -261,49 +270,4 @@ fn end(after: Duration) -> Result<String, CliError> {
         .and_then(|seconds| time::now().checked_add(seconds))
         .map(time::to_text)
         .ok_or_else(|| CliError::Usage("the key would end too far in the future".to_owned()))
-}
-
-/// Asked before the secret is made: one that cannot be written down is lost.
-pub(super) fn expect_new(file: Option<&Path>) -> Result<(), CliError> {
-    match file {
-        Some(path) if path.exists() => Err(CliError::Usage(format!(
-            "{} is there already; name a new file, or move it away",
-            path.display()
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// Shows a created resource and hands out the secret in `member`, on standard output or to a file.
-pub(super) fn show_once(
-    mut answer: Value,
-    member: &str,
-    file: Option<&Path>,
-    columns: &[Column],
-    format: Format,
-) -> Result<(), CliError> {
-    let Some(path) = file else {
-        output::one(&answer, columns, format)?;
-        if format == Format::Table {
-            let secret = answer[member].as_str().unwrap_or_default();
-            output::print(&format!(
-                "\n  {secret}\n\nThis secret is shown this once and stored nowhere. Hand it over now.\n"
-            ))?;
-        }
-        return Ok(());
-    };
-    let secret = answer.as_object_mut().and_then(|members| members.remove(member));
-    let secret = secret.as_ref().and_then(Value::as_str).unwrap_or_default();
-    private_file::create(path, secret.as_bytes()).map_err(|error| {
-        CliError::Failed(format!(
-            "cannot write {}: {error}; the secret is lost, so delete what was created ({}) and try again",
-            path.display(),
-            answer["name"].as_str().unwrap_or_default()
-        ))
-    })?;
-    output::one(&answer, columns, format)?;
-    if format == Format::Table {
-        output::print(&format!("\nThe secret is in {}.\n", path.display()))?;
-    }
-    Ok(())
 }

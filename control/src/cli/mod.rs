@@ -3,35 +3,47 @@
 //! A token is never an argument: arguments are seen by every user of the machine.
 
 mod client;
+mod completion;
 mod consumers;
+mod credential;
 mod keys;
 mod output;
 mod principals;
+mod secret;
+mod session;
+mod settings;
 mod streams;
 mod target;
+mod words;
 
 use core::fmt;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
-use self::client::{Client, Connection};
-use self::output::Format;
-use crate::serve::{Settings, serve};
+use self::session::Session;
+use self::settings::Options;
+use crate::serve::{ServeError, Settings, serve};
 
 const AFTER_HELP: &str = "\
-Environment:
-  MPGATE_URL         where control is (default http://127.0.0.1:8430)
-  MPGATE_TOKEN       the token to call it with
-  MPGATE_TOKEN_FILE  a file that holds the token, if MPGATE_TOKEN is not set
+Settings, by flag, else by environment, else from ~/.config/mpgate/config.toml:
+  --url         MPGATE_URL         url         where control is (default http://127.0.0.1:8430)
+                MPGATE_TOKEN                   the token to call it with
+  --token-file  MPGATE_TOKEN_FILE  token_file  a file that holds the token, if MPGATE_TOKEN is not set
+  --ca-file     MPGATE_CA_FILE     ca_file     certificates to trust beside the system's
+  --consumer    MPGATE_CONSUMER    consumer    whose streams and keys are meant
+  --output      MPGATE_OUTPUT      output      table or json
+  --config      MPGATE_CONFIG                  another file of settings
+Colour is for terminals; NO_COLOR switches it off.
 
 Exit status:
   0  done
-  1  control refused the request, or something failed here
-  2  the command line is wrong
+  1  control refused the request, a check found a fault, or something failed here
+  2  the command line or a setting is wrong
+  3  done, but not yet in force on every gateway (--wait)
   4  control cannot be reached
 
 Examples:
@@ -61,6 +73,8 @@ enum Command {
     Keys(Remote<keys::Verb>),
     /// Principals: who may call control
     Principals(Remote<principals::Verb>),
+    /// Print what makes a shell complete this command line
+    Completion(completion::CompletionArgs),
 }
 
 #[derive(Debug, Args)]
@@ -93,10 +107,7 @@ struct ServeArgs {
 #[derive(Debug, Args)]
 struct Remote<V: Subcommand> {
     #[command(flatten)]
-    connection: Connection,
-    /// A table for people, or the API's own JSON
-    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
-    output: Format,
+    options: Options,
     #[command(subcommand)]
     verb: V,
 }
@@ -154,7 +165,8 @@ pub fn run() -> ExitCode {
 
 fn end(error: &CliError) -> ExitCode {
     // If standard error is gone there is nobody left to tell.
-    writeln!(io::stderr(), "error: {error}").ok();
+    let style = output::style_of("fail").bold();
+    writeln!(anstream::stderr(), "{style}error:{style:#} {error}").ok();
     error.exit_code()
 }
 
@@ -162,17 +174,16 @@ async fn run_command(command: Command) -> Result<(), CliError> {
     match command {
         Command::Serve(arguments) => run_serve(arguments).await,
         Command::Consumers(remote) => {
-            consumers::run(remote.verb, &Client::new(&remote.connection)?, remote.output).await
+            consumers::run(remote.verb, &Session::open(&remote.options)?).await
         }
         Command::Streams(remote) => {
-            streams::run(remote.verb, &Client::new(&remote.connection)?, remote.output).await
+            streams::run(remote.verb, &Session::open(&remote.options)?).await
         }
-        Command::Keys(remote) => {
-            keys::run(remote.verb, &Client::new(&remote.connection)?, remote.output).await
-        }
+        Command::Keys(remote) => keys::run(remote.verb, &Session::open(&remote.options)?).await,
         Command::Principals(remote) => {
-            principals::run(remote.verb, &Client::new(&remote.connection)?, remote.output).await
+            principals::run(remote.verb, &Session::open(&remote.options)?).await
         }
+        Command::Completion(arguments) => completion::run(&arguments, &mut Cli::command()),
     }
 }
 
@@ -189,13 +200,17 @@ async fn run_serve(arguments: ServeArgs) -> Result<(), CliError> {
         admin_token_file: arguments.admin_token_file,
         allow_plaintext_on_the_network: arguments.allow_plaintext_on_the_network,
     };
-    serve(settings).await.map_err(|error| CliError::Failed(error.to_string()))
+    let database = settings.database.clone();
+    serve(settings).await.map_err(|error| match error {
+        ServeError::Open(_) | ServeError::Store(_) => {
+            CliError::Failed(format!("the database {}: {error}", database.display()))
+        }
+        error => CliError::Failed(error.to_string()),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -1,15 +1,19 @@
-//! What the command line prints: tables and fields for people, the API's JSON for programs.
+//! What the command line prints: tables and fields for people, the API's JSON for programs. Colour for
+//! terminals only, and not where `NO_COLOR` is set.
 
 use std::io::{self, Write as _};
 use std::iter;
 
+use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::CliError;
 
 /// How to print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Format {
     /// For people.
     Table,
@@ -57,9 +61,9 @@ pub(super) fn one(resource: &Value, columns: &[Column], format: Format) -> Resul
     print(&align(&rows))
 }
 
-/// Prints lines of text.
+/// Prints lines of text. Their colours go where nobody would see them.
 pub(super) fn print(text: &str) -> Result<(), CliError> {
-    match io::stdout().write_all(text.as_bytes()) {
+    match anstream::stdout().write_all(text.as_bytes()) {
         // `mpgate keys list | head` is no failure.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
@@ -89,11 +93,29 @@ fn lines(item: &Value, (_, member, absent): Column) -> Vec<String> {
         Value::String(text) if member == "name" => {
             vec![text.rsplit('/').next().unwrap_or(text).to_owned()]
         }
-        Value::String(text) => vec![text.clone()],
+        Value::String(text) => vec![printable(text)],
         Value::Array(items) if items.is_empty() => absent(),
-        Value::Array(items) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Value::Array(items) => items.iter().filter_map(Value::as_str).map(printable).collect(),
         other => vec![other.to_string()],
     }
+}
+
+/// A text that cannot give a terminal orders.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char })
+        .collect()
+}
+
+/// The colour of a word that says how something is.
+pub(super) fn style_of(word: &str) -> Style {
+    let color = match word {
+        "ACTIVE" | "LIVE" | "ok" => AnsiColor::Green,
+        "EXPIRED" | "DISABLED" | "SILENT" | "PENDING" | "warn" | "warning" => AnsiColor::Yellow,
+        "REVOKED" | "DELETED" | "fail" | "fault" => AnsiColor::Red,
+        _ => return Style::new(),
+    };
+    Style::new().fg_color(Some(color.into()))
 }
 
 /// Columns as wide as their widest cell, two spaces between, none at the end of a line.
@@ -107,7 +129,22 @@ fn align(rows: &[Vec<String>]) -> String {
     for row in rows {
         let line: Vec<_> =
             row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        text.push_str(line.join("  ").trim_end());
+        let line = line.join("  ");
+        let mut rest = line.trim_end();
+        // Each state in its colour; what surrounds it stays as wide as it is.
+        for state in row.iter().filter(|cell| !style_of(cell).is_plain()) {
+            if let Some((before, after)) = rest.split_once(state.as_str()) {
+                let style = style_of(state);
+                text.extend([
+                    before,
+                    &style.render().to_string(),
+                    state,
+                    &style.render_reset().to_string(),
+                ]);
+                rest = after;
+            }
+        }
+        text.push_str(rest);
         text.push('\n');
     }
     text

@@ -6,9 +6,10 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::CliError;
-use super::client::Client;
-use super::keys::{expect_new, show_once};
-use super::output::{self, Column, Format};
+use super::output::{self, Column};
+use super::secret::{destination, show_once};
+use super::session::Session;
+use super::words::{Role, word};
 use crate::names::PrincipalId;
 
 #[derive(Debug, Subcommand)]
@@ -17,20 +18,25 @@ pub(super) enum Verb {
     #[command(after_help = "\
 Examples:
   mpgate principals create edge-1 --role gateway --token-to gateway.token
-  mpgate principals create --role admin --display-name 'On call'")]
+  mpgate principals create --role admin --display-name 'On call'
+
+The token goes to the terminal or to a new file; to a pipe only with --show-secret.")]
     Create {
         /// Its id; made up if there is none
         #[arg(value_parser = PrincipalId::parse)]
         principal: Option<PrincipalId>,
-        /// admin: everything; gateway: read the allowlist's changes
-        #[arg(long)]
-        role: String,
+        /// What it may do
+        #[arg(long, value_enum)]
+        role: Role,
         /// A name for people
         #[arg(long)]
         display_name: Option<String>,
         /// Write the token to this new file (mode 0600, no newline) instead of showing it
         #[arg(long, value_name = "FILE")]
         token_to: Option<PathBuf>,
+        /// Show the token although standard output is no terminal
+        #[arg(long, conflicts_with = "token_to")]
+        show_secret: bool,
     },
     /// Show all, newest last
     #[command(after_help = "Example:\n  mpgate principals list")]
@@ -63,18 +69,19 @@ const COLUMNS: [Column; 5] = [
     ("DISPLAY NAME", "displayName", "-"),
 ];
 
-pub(super) async fn run(verb: Verb, client: &Client, format: Format) -> Result<(), CliError> {
+pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CliError> {
+    let (client, format) = (&session.client, session.format);
     let resource = match verb {
         Verb::List { show_deleted } => {
             let list = client.list("/v1/principals", "principals", show_deleted).await?;
             return output::list(&list, "principals", &COLUMNS, format);
         }
-        Verb::Create { principal, role, display_name, token_to } => {
+        Verb::Create { principal, role, display_name, token_to, show_secret } => {
             let id = principal.as_ref().map(PrincipalId::as_str);
-            let body = json!({"principalId": id, "role": role, "displayName": display_name});
-            expect_new(token_to.as_deref())?;
+            let body = json!({"principalId": id, "role": word(role), "displayName": display_name});
+            let destination = destination(token_to.as_deref(), show_secret, "--token-to")?;
             let answer = client.post("/v1/principals", &[], &body).await?;
-            return show_once(answer, "token", token_to.as_deref(), &COLUMNS, format);
+            return show_once(answer, "token", destination, &COLUMNS, format);
         }
         Verb::Get { principal } => client.get(&format!("/v1/principals/{principal}")).await?,
         Verb::Delete { principal } => client.delete(&format!("/v1/principals/{principal}")).await?,

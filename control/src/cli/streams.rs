@@ -5,9 +5,10 @@ use mpgate_contract::{ConsumerId, StreamId, UpstreamSecret};
 use serde_json::{Map, Value, json};
 
 use super::CliError;
-use super::client::Client;
-use super::output::{self, Column, Format};
+use super::output::{self, Column};
+use super::session::Session;
 use super::target::{self, Target};
+use super::words::{Environment, Mode, word};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -21,9 +22,9 @@ Examples:
     /// Show a consumer's streams, newest last
     #[command(after_help = "Example:\n  mpgate streams list --consumer acme")]
     List {
-        /// Whose
+        /// Whose [env: `MPGATE_CONSUMER`]
         #[arg(long, value_parser = ConsumerId::parse)]
-        consumer: ConsumerId,
+        consumer: Option<ConsumerId>,
         /// Deleted ones too
         #[arg(long)]
         show_deleted: bool,
@@ -51,12 +52,12 @@ pub(super) struct CreateArgs {
     /// A GA4 `measurement_id` (G-...) or `firebase_app_id` (1:...:web:...)
     #[arg(value_parser = StreamId::parse)]
     stream: StreamId,
-    /// Whose it is
+    /// Whose it is [env: `MPGATE_CONSUMER`]
     #[arg(long, value_parser = ConsumerId::parse)]
-    consumer: ConsumerId,
-    /// production, staging or development
-    #[arg(long)]
-    environment: String,
+    consumer: Option<ConsumerId>,
+    /// What it counts for
+    #[arg(long, value_enum)]
+    environment: Environment,
     /// Which secret the upstream is sent: replace(NAME) with the gate's environment variable NAME, keep
     /// what the sender brought, or none
     #[arg(long, value_name = "POLICY")]
@@ -85,14 +86,12 @@ pub(super) struct UpdateArgs {
 /// What a stream may have of its own, and else is the gate's.
 #[derive(Debug, Args)]
 struct OwnSettings {
-    /// What is done about a request that is not genuine: off, `dry_run` or enforce; default for the
-    /// gate's own
-    #[arg(long)]
-    mode: Option<String>,
-    /// What is done about an event that breaks the protocol's rules: off, `dry_run` or enforce; default
-    /// for the gate's own
-    #[arg(long, value_name = "MODE")]
-    protocol_rules: Option<String>,
+    /// What is done about a request that is not genuine
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
+    /// What is done about an event that breaks the protocol's rules
+    #[arg(long, value_name = "MODE", value_enum)]
+    protocol_rules: Option<Mode>,
     /// Whether a refusal looks like GA4's answer to anything (204); default for the gate's own
     #[arg(long, value_enum)]
     silent: Option<Silent>,
@@ -108,18 +107,14 @@ enum Silent {
 impl OwnSettings {
     /// Those that were given, as members of a stream; `null` for the gate's own.
     fn members(&self) -> Map<String, Value> {
-        let word = |word: &String| match word.as_str() {
-            "default" => Value::Null,
-            word => word.into(),
-        };
         let silent = |silent| match silent {
             Silent::True => Value::Bool(true),
             Silent::False => Value::Bool(false),
             Silent::Default => Value::Null,
         };
         let given = [
-            ("mode", self.mode.as_ref().map(word)),
-            ("protocolRules", self.protocol_rules.as_ref().map(word)),
+            ("mode", self.mode.map(Mode::member)),
+            ("protocolRules", self.protocol_rules.map(Mode::member)),
             ("silent", self.silent.map(silent)),
         ];
         given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
@@ -131,14 +126,14 @@ pub(super) struct One {
     /// Its id, or its full resource name
     #[arg(value_parser = target::stream)]
     stream: Target<StreamId>,
-    /// Whose it is
+    /// Whose it is [env: `MPGATE_CONSUMER`]
     #[arg(long, value_parser = ConsumerId::parse)]
     consumer: Option<ConsumerId>,
 }
 
 impl One {
-    fn path(&self) -> Result<String, CliError> {
-        self.stream.path("dataStreams", self.consumer.as_ref())
+    fn path(&self, session: &Session) -> Result<String, CliError> {
+        session.resource(&self.stream, self.consumer.as_ref(), "dataStreams")
     }
 }
 
@@ -154,25 +149,28 @@ const COLUMNS: [Column; 9] = [
     ("DISPLAY NAME", "displayName", "-"),
 ];
 
-pub(super) async fn run(verb: Verb, client: &Client, format: Format) -> Result<(), CliError> {
+pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CliError> {
+    let (client, format) = (&session.client, session.format);
     let resource = match verb {
         Verb::List { consumer, show_deleted } => {
-            let path = format!("/v1/measurementConsumers/{consumer}/dataStreams");
+            let path = session.collection(consumer.as_ref(), "dataStreams")?;
             let list = client.list(&path, "dataStreams", show_deleted).await?;
             return output::list(&list, "dataStreams", &COLUMNS, format);
         }
         Verb::Create(new) => {
-            let path = format!("/v1/measurementConsumers/{}/dataStreams", new.consumer);
+            let path = session.collection(new.consumer.as_ref(), "dataStreams")?;
             let mut body = new.own.members();
             body.insert("streamId".to_owned(), json!(new.stream));
-            body.insert("environment".to_owned(), new.environment.into());
+            body.insert("environment".to_owned(), word(new.environment));
             body.insert("upstreamSecret".to_owned(), new.upstream_secret.to_string().into());
             body.insert("displayName".to_owned(), new.display_name.into());
             client.post(&path, &[], &body.into()).await?
         }
-        Verb::Get(one) => client.get(&one.path()?).await?,
-        Verb::Update(update) => client.patch(&update.one.path()?, &changes(&update)?).await?,
-        Verb::Delete(one) => client.delete(&one.path()?).await?,
+        Verb::Get(one) => client.get(&one.path(session)?).await?,
+        Verb::Update(update) => {
+            client.patch(&update.one.path(session)?, &changes(&update)?).await?
+        }
+        Verb::Delete(one) => client.delete(&one.path(session)?).await?,
     };
     output::one(&resource, &COLUMNS, format)
 }

@@ -14,21 +14,23 @@ pub(super) struct Target<T> {
 }
 
 impl<T: ToString> Target<T> {
-    /// The path of the resource.
+    /// The path of the resource. What the full name or `--consumer` says goes before what is `set` in
+    /// the environment or the configuration.
     pub(super) fn path(
         &self,
         collection: &str,
-        consumer: Option<&ConsumerId>,
+        given: Option<&ConsumerId>,
+        set: Option<&ConsumerId>,
     ) -> Result<String, CliError> {
-        let owner = match (&self.consumer, consumer) {
+        let owner = match (&self.consumer, given) {
             (Some(named), Some(given)) if named != given => {
                 return Err(CliError::Usage("--consumer and the resource name differ".to_owned()));
             }
             (Some(owner), _) | (None, Some(owner)) => owner,
-            (None, None) => {
-                let rule = "add --consumer, or give the full resource name";
-                return Err(CliError::Usage(rule.to_owned()));
-            }
+            (None, None) => set.ok_or_else(|| {
+                let rule = "add --consumer, set MPGATE_CONSUMER, or give the full resource name";
+                CliError::Usage(rule.to_owned())
+            })?,
         };
         Ok(format!("/v1/measurementConsumers/{owner}/{collection}/{}", self.id.to_string()))
     }
@@ -99,10 +101,22 @@ mod tests {
         let path = "/v1/measurementConsumers/acme/dataStreams/G-ABC";
         let by_id = stream("G-ABC").expect("an id");
         let by_name = stream("measurementConsumers/acme/dataStreams/G-ABC").expect("a name");
-        assert_eq!(by_id.path("dataStreams", acme.as_ref()).ok().as_deref(), Some(path));
-        assert_eq!(by_name.path("dataStreams", None).ok().as_deref(), Some(path));
-        assert!(by_id.path("dataStreams", None).is_err());
-        assert!(by_name.path("dataStreams", other.as_ref()).is_err());
+        let (acme, other) = (acme.as_ref(), other.as_ref());
+        // Rows: what was named, the flag, the setting, and whether that is acme's stream.
+        for (target, given, set, expected) in [
+            (&by_id, acme, None, true),
+            (&by_id, None, acme, true),
+            (&by_id, acme, other, true),
+            (&by_id, other, acme, false),
+            (&by_id, None, None, false),
+            (&by_name, None, None, true),
+            (&by_name, acme, None, true),
+            (&by_name, None, other, true),
+            (&by_name, other, None, false),
+        ] {
+            let found = target.path("dataStreams", given, set).ok();
+            assert_eq!(found.as_deref() == Some(path), expected, "{target:?} {given:?} {set:?}");
+        }
         for bad in ["measurementConsumers/acme/apiKeys/G-ABC", "measurementConsumers/acme", "g"] {
             assert!(stream(bad).is_err(), "{bad}");
         }

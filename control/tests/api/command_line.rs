@@ -1,8 +1,9 @@
-//! The command line against a running control: what it prints, and its exit status.
+//! The command line against a running control: what it does and prints.
 
-use std::fs;
-use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt as _;
+mod ends;
+mod secrets;
+mod settings;
+
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -18,7 +19,11 @@ struct Ran {
 fn run(environment: &[(&str, &str)], line: &str) -> Ran {
     let mut command = Command::new(MPGATE);
     command.env_clear().envs(environment.iter().copied()).args(line.split_whitespace());
-    let output = command.output().expect("mpgate runs");
+    ran(&mut command)
+}
+
+fn ran(command: &mut Command) -> Ran {
+    let output = command.output().expect("the command runs");
     Ran {
         code: output.status.code(),
         out: String::from_utf8(output.stdout).expect("text"),
@@ -48,7 +53,7 @@ fn an_operator_gets_everything_done() {
     assert_eq!(json("streams get measurementConsumers/acme/dataStreams/G-A"), updated);
 
     let out = done(
-        "keys create --consumer acme --sender billing --stream G-A --stream G-B --expires-in 90d",
+        "keys create --consumer acme --sender billing --stream G-A --stream G-B --expires-in 90d --show-secret",
     );
     let secret = out.split_whitespace().find(|word| word.starts_with("mpg_")).expect("a secret");
     assert!(out.contains("shown this once"), "{out}");
@@ -69,7 +74,7 @@ fn an_operator_gets_everything_done() {
     assert!(!done("streams list --consumer acme").contains("G-A"));
     assert!(done("consumers delete acme").contains("DELETED"));
     assert!(done("consumers list --show-deleted").contains("acme"));
-    let created = json("principals create edge-1 --role gateway");
+    let created = json("principals create edge-1 --role gateway --show-secret");
     assert!(created["token"].as_str().is_some_and(|token| token.starts_with("mpt_")));
     assert!(done("principals list").contains("edge-1"));
     assert_eq!(json("principals delete edge-1")["state"], "REVOKED");
@@ -95,7 +100,7 @@ fn an_operator_says_what_a_key_may_do() {
     let created = json(&format!("streams create G-B {stream} --mode default --silent default"));
     assert!(created["mode"].is_null() && created["silent"].is_null(), "{created}");
 
-    let restrictions = "--event purchase --event ecommerce_* --event refund \
+    let restrictions = "--show-secret --event purchase --event ecommerce_* --event refund \
         --source-network 203.0.113.7 --certificate-name spiffe://acme/shop";
     let key =
         json(&format!("keys create --consumer acme --sender shop --stream G-A {restrictions}"));
@@ -163,119 +168,4 @@ fn an_operator_says_what_a_key_may_do() {
         done("streams update G-A --consumer acme --protocol-rules default --silent default");
     assert!(shown.contains("PROTOCOL RULES   default\nSILENT           default\n"), "{shown}");
     assert!(done("streams list --consumer acme").contains("PROTOCOL RULES"));
-}
-
-#[test]
-fn secrets_go_to_new_private_files() {
-    let directory = Directory::new();
-    let control = Control::start(&directory);
-    let environment = [("MPGATE_URL", control.url.as_str()), ("MPGATE_TOKEN", &control.admin)];
-    for setting in [
-        "consumers create acme",
-        "streams create G-A --consumer acme --environment production --upstream-secret none",
-    ] {
-        assert_eq!(run(&environment, setting).code, Some(0));
-    }
-    let key = "keys create --consumer acme --sender crm --stream G-A --secret-file";
-    let principal = "principals create --role gateway --token-to";
-    for (line, prefix) in [(key, "mpg_"), (principal, "mpt_")] {
-        for output in ["table", "json"] {
-            let file = directory.join(&format!("{prefix}{output}"));
-            let line = format!("{line} {} --output {output}", file.display());
-            let ran = run(&environment, &line);
-            assert_eq!((ran.code, ran.error.as_str()), (Some(0), ""));
-            let secret = fs::read_to_string(&file).expect("the file");
-            assert!(secret.starts_with(prefix) && secret.trim() == secret);
-            assert!(!ran.out.contains(&secret), "{}", ran.out);
-            let mode = fs::metadata(&file).expect("the file").permissions().mode();
-            assert_eq!(mode & 0o777, 0o600);
-            // Not overwritten, and nothing is created for nothing.
-            let head = control_head(&environment);
-            let again = run(&environment, &line);
-            assert_eq!(again.code, Some(2), "{}", again.error);
-            assert_eq!(fs::read_to_string(&file).ok(), Some(secret));
-            assert_eq!(control_head(&environment), head);
-        }
-    }
-}
-
-/// Environment, arguments, exit status, and a word of standard error.
-type Row<'a> = (&'a [(&'a str, &'a str)], &'a str, i32, &'a str);
-
-/// How many keys and principals there are.
-fn control_head(environment: &[(&str, &str)]) -> (usize, usize) {
-    let count = |line| run(environment, line).out.lines().count();
-    (count("keys list --consumer acme"), count("principals list"))
-}
-
-#[test]
-fn each_way_to_end_has_its_exit_status() {
-    let directory = Directory::new();
-    let control = Control::start(&directory);
-    let url = control.url.as_str();
-    let token_file = directory.join("admin-token").display().to_string();
-    let closed = {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        format!("http://{}", listener.local_addr().expect("an address"))
-    };
-    let good = [("MPGATE_URL", url), ("MPGATE_TOKEN", control.admin.as_str())];
-    let none = [("MPGATE_URL", url)];
-    let by_file = [("MPGATE_URL", url), ("MPGATE_TOKEN_FILE", token_file.as_str())];
-    let wrong = [("MPGATE_URL", url), ("MPGATE_TOKEN", "mpt_wrong")];
-    let away = [("MPGATE_URL", closed.as_str()), ("MPGATE_TOKEN", "mpt_any")];
-    let https = [("MPGATE_URL", "https://127.0.0.1:1"), ("MPGATE_TOKEN", "mpt_any")];
-    let by_flag = format!("consumers list --token-file {token_file}");
-    let rows: [Row; 26] = [
-        (&good, "consumers list", 0, ""),
-        (&by_file, "consumers list", 0, ""),
-        (&none, &by_flag, 0, ""),
-        (&good, "consumers get nobody", 1, "no such measurement consumer"),
-        (&good, "principals delete admin", 1, "the last admin"),
-        (&good, "principals create --role king", 1, "role: A role is"),
-        (&wrong, "consumers list", 1, "MPGATE_TOKEN"),
-        (&none, "consumers list", 2, "no token; set MPGATE_TOKEN"),
-        (&none, "consumers list --token-file /nonexistent", 2, "cannot read the token file"),
-        (&good, "consumers create Acme", 2, "a consumer id is"),
-        (&good, "keys get 000000000000", 2, "add --consumer"),
-        (&good, "keys create --consumer acme --sender crm", 2, "--stream"),
-        (&good, "keys create --consumer a --sender a --stream G-A --expires-in soon", 2, "90d"),
-        (&good, "streams update G-A --consumer acme", 2, "nothing to change"),
-        (&good, "keys update 000000000000 --consumer acme", 2, "nothing to change"),
-        (&good, "keys update 000000000000 --nickname x", 2, "add --consumer"),
-        (&good, "keys update 000000000000 --event * --consumer acme", 2, "an event is a name"),
-        (&good, "keys update 000000000000 --source-network 10.0.0.1/8", 2, "behind its prefix"),
-        (&good, "keys update 000000000000 --event a --clear-events", 2, "cannot be used with"),
-        (
-            &good,
-            "keys update 000000000000 --expires-in 1d --no-expire-time",
-            2,
-            "cannot be used with",
-        ),
-        (&good, "keys update 000000000000 --sender crm", 2, "--sender"),
-        (&good, "keys update 000000000000 --consumer acme --nickname x", 1, "no such API key"),
-        (&good, "streams update G-A --consumer acme --silent yes", 2, "true, false, default"),
-        (&good, "nonsense", 2, "nonsense"),
-        (&https, "consumers list", 2, "no https"),
-        (&away, "consumers list", 4, "is `mpgate serve` running"),
-    ];
-    for (environment, line, code, word) in rows {
-        let ran = run(environment, line);
-        assert_eq!(ran.code, Some(code), "{line}: {}", ran.error);
-        assert!(ran.error.contains(word), "{line}: {}", ran.error);
-        assert_eq!(ran.error.is_empty(), code == 0, "{line}: {}", ran.error);
-        assert!(!ran.error.contains("mpt_wrong") && !ran.error.contains(&control.admin), "{line}");
-    }
-}
-
-#[test]
-fn version_and_help() {
-    let version = run(&[], "--version");
-    assert_eq!((version.code, version.out.as_str()), (Some(0), "mpgate 0.1.0\n"));
-    let help = run(&[], "--help");
-    for word in ["Exit status", "MPGATE_URL", "MPGATE_TOKEN_FILE", "Examples", "serve"] {
-        assert!(help.out.contains(word), "{}", help.out);
-    }
-    // A token in the environment is not shown as a default.
-    let help = run(&[("MPGATE_TOKEN", "mpt_canary")], "keys create --help");
-    assert!(help.out.contains("Examples") && !help.out.contains("canary"), "{}", help.out);
 }

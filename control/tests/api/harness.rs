@@ -103,6 +103,8 @@ impl Control {
         let log = || fs::read_to_string(directory.join("log")).unwrap_or_default();
         let url = url.unwrap_or_else(|| panic!("control did not start: {line}{}", log()));
         let admin = fs::read_to_string(directory.join("admin-token")).expect("the admin's token");
+        // reqwest comes without a provider of TLS and does not start without one.
+        rustls::crypto::ring::default_provider().install_default().ok();
         Self { child, url, admin, http: reqwest::Client::new() }
     }
 
