@@ -6,6 +6,7 @@
 mod api;
 mod changes;
 pub mod cli;
+pub mod failures;
 pub mod keys;
 pub mod names;
 mod private_file;
