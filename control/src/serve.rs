@@ -1,5 +1,5 @@
-//! `mpgate serve`: opens the database, hands out the first admin token, listens, and ends quickly
-//! when told to.
+//! `mpgate serve`: opens the database, hands out the first admin token, listens (with TLS when it has a
+//! certificate), and ends quickly when told to.
 
 use core::fmt;
 use core::time::Duration;
@@ -7,18 +7,24 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::api::{App, router};
 use crate::keys::issue_token;
+use crate::listener;
 use crate::names::PrincipalId;
 use crate::store::{OpenError, Role, Store, StoreError};
 use crate::time;
+use crate::tls::{Files, Tls, TlsError};
 
 /// How long requests under way may take once the process was told to end.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Files that are no connection: the database's, the log, the runtime's own.
+const OTHER_FILES: u64 = 128;
 
 /// The id of the first principal.
 const FIRST_ADMIN: &str = "admin";
@@ -33,8 +39,12 @@ pub struct Settings {
     /// Where the first admin token goes. `None`: to the terminal, or without one to a file beside
     /// the database.
     pub admin_token_file: Option<PathBuf>,
+    /// Certificate and private key; without them it speaks in clear.
+    pub tls: Option<Files>,
     /// Tokens may travel in clear to other machines.
     pub allow_plaintext_on_the_network: bool,
+    /// This many connections at once; others wait.
+    pub connections_max: usize,
 }
 
 /// Why control does not run.
@@ -42,6 +52,8 @@ pub struct Settings {
 pub enum ServeError {
     /// The address is not loopback, and nobody said that plaintext will do.
     Plaintext(SocketAddr),
+    /// Certificate or key will not do.
+    Tls(TlsError),
     /// The address cannot be listened on.
     Listen(SocketAddr, io::Error),
     /// The database cannot be used.
@@ -61,9 +73,11 @@ impl fmt::Display for ServeError {
         match self {
             Self::Plaintext(address) => write!(
                 out,
-                "{address} can be reached from other machines, and tokens would travel in clear; listen on \
-                 127.0.0.1, or say --allow-plaintext-on-the-network"
+                "{address} can be reached from other machines, and tokens would travel in clear; give a certificate \
+                 with --tls-certificate and --tls-private-key, listen on 127.0.0.1, or say \
+                 --allow-plaintext-on-the-network"
             ),
+            Self::Tls(error) => write!(out, "TLS: {error}"),
             Self::Listen(address, error) => {
                 write!(out, "cannot listen on {address}: {error}; choose another with --listen")
             }
@@ -89,9 +103,11 @@ impl core::error::Error for ServeError {}
 /// See [`ServeError`].
 pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     let address = settings.listen;
-    if !address.ip().is_loopback() && !settings.allow_plaintext_on_the_network {
+    let is_private = address.ip().is_loopback() || settings.tls.is_some();
+    if !is_private && !settings.allow_plaintext_on_the_network {
         return Err(ServeError::Plaintext(address));
     }
+    let tls = settings.tls.clone().map(Tls::load).transpose().map_err(ServeError::Tls)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Io)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Io)?;
     // Before the database: a taken port leaves no file behind.
@@ -100,22 +116,27 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     let store = Store::open(&settings.database).await.map_err(ServeError::Open)?;
     first_admin(&store, &settings).await?;
 
-    let local = listener.local_addr().map_err(ServeError::Io)?;
-    writeln!(io::stdout(), "listening on http://{local}").map_err(ServeError::Io)?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %local, "listening");
-
+    make_room_for_connections(settings.connections_max);
     let (stop, stopping) = watch::channel(false);
-    let mut stopped = stopping.clone();
-    let app = router(App { store: store.clone(), stopping });
-    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
-        stopped.changed().await.ok();
-    });
-    let mut server = tokio::spawn(server.into_future());
+    let app = router(App { store: store.clone(), stopping: stopping.clone() });
+    let local = listener.local_addr().map_err(ServeError::Io)?;
+    let config = tls.as_ref().map(Tls::config);
+    let scheme = if config.is_some() { "https" } else { "http" };
+    if let Some(tls) = tls {
+        // Without a certificate the signal keeps its meaning: the terminal is gone.
+        let hangup = signal(SignalKind::hangup()).map_err(ServeError::Io)?;
+        tokio::spawn(tls.keep_fresh(hangup));
+    }
+    writeln!(io::stdout(), "listening on {scheme}://{local}").map_err(ServeError::Io)?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %local, scheme, "listening");
+
+    let server = listener::run(listener, settings.connections_max, config, app, stopping);
+    let mut server = tokio::spawn(server);
     tokio::select! {
         _ = terminate.recv() => (),
         _ = interrupt.recv() => (),
         ended = &mut server => {
-            return ended.map_err(io::Error::other).and_then(|result| result).map_err(ServeError::Io);
+            return ended.map_err(|error| ServeError::Io(io::Error::other(error)));
         }
     }
     stop.send_replace(true);
@@ -126,6 +147,25 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     tokio::time::timeout(GRACE, store.close()).await.ok();
     tracing::info!("ended");
     Ok(())
+}
+
+/// Asks the system for as many open files as this many connections take, and says so where it will not
+/// give them. An accepted connection is a file; the database needs a few more.
+fn make_room_for_connections(connections_max: usize) {
+    let wanted = u64::try_from(connections_max).unwrap_or(u64::MAX).saturating_add(OTHER_FILES);
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let granted = maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let limit = Rlimit { current: Some(granted), maximum };
+    if setrlimit(Resource::Nofile, limit).is_err() || granted < wanted {
+        tracing::warn!(
+            connections_max,
+            open_files_max = granted,
+            "the system allows fewer open files than connections_max takes: raise the limit (ulimit -n, LimitNOFILE)"
+        );
+    }
 }
 
 /// A database that never had a principal gets one, and its token goes where only its owner looks.

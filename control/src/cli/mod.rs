@@ -27,6 +27,7 @@ use tracing_subscriber::filter::LevelFilter;
 use self::session::Session;
 use self::settings::Options;
 use crate::serve::{ServeError, Settings, serve};
+use crate::tls::Files;
 
 const AFTER_HELP: &str = "\
 Settings, by flag, else by environment, else from ~/.config/mpgate/config.toml:
@@ -82,6 +83,7 @@ enum Command {
 Examples:
   mpgate serve
   mpgate serve --listen 127.0.0.1:0 --database /var/lib/mpgate/mpgate.sqlite
+  mpgate serve --listen 0.0.0.0:8430 --tls-certificate control.crt --tls-private-key control.key
   mpgate serve --listen 0.0.0.0:8430 --allow-plaintext-on-the-network --admin-token-file admin-token
 
 The address it listens on is printed on standard output; log lines are JSON on standard error.")]
@@ -96,9 +98,19 @@ struct ServeArgs {
     /// the terminal, or without a terminal to `<database>.admin-token`
     #[arg(long, env = "MPGATE_ADMIN_TOKEN_FILE", value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
+    /// Speak TLS with this certificate: a PEM file, control's own first, then those between it and the
+    /// authority. Read again when it changes, and at once on SIGHUP
+    #[arg(long, env = "MPGATE_TLS_CERTIFICATE", value_name = "FILE", requires = "tls_private_key")]
+    tls_certificate: Option<PathBuf>,
+    /// The private key of that certificate: a PEM file that only this user can read
+    #[arg(long, env = "MPGATE_TLS_PRIVATE_KEY", value_name = "FILE", requires = "tls_certificate")]
+    tls_private_key: Option<PathBuf>,
     /// Listen on more than loopback although there is no TLS: tokens travel in clear
     #[arg(long, env = "MPGATE_ALLOW_PLAINTEXT_ON_THE_NETWORK")]
     allow_plaintext_on_the_network: bool,
+    /// This many connections at once; others wait until one ends
+    #[arg(long, env = "MPGATE_CONNECTIONS_MAX", default_value_t = 10_000, value_name = "COUNT")]
+    connections_max: usize,
     /// How much is logged: error, warn, info or debug
     #[arg(long, env = "MPGATE_LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
     log_level: LevelFilter,
@@ -198,7 +210,12 @@ async fn run_serve(arguments: ServeArgs) -> Result<(), CliError> {
         listen: arguments.listen,
         database: arguments.database,
         admin_token_file: arguments.admin_token_file,
+        tls: arguments
+            .tls_certificate
+            .zip(arguments.tls_private_key)
+            .map(|(certificate, private_key)| Files { certificate, private_key }),
         allow_plaintext_on_the_network: arguments.allow_plaintext_on_the_network,
+        connections_max: arguments.connections_max,
     };
     let database = settings.database.clone();
     serve(settings).await.map_err(|error| match error {

@@ -10,3 +10,4 @@ mod life;
 mod old_database;
 mod resources;
 mod schema;
+mod transport;
