@@ -2,6 +2,7 @@
 //!
 //! A token is never an argument: arguments are seen by every user of the machine.
 
+mod check;
 mod client;
 mod completion;
 mod consumers;
@@ -74,6 +75,8 @@ enum Command {
     Keys(Remote<keys::Verb>),
     /// Principals: who may call control
     Principals(Remote<principals::Verb>),
+    /// Check a gate's, an Envoy's or control's configuration, offline
+    Check(check::CheckArgs),
     /// Print what makes a shell complete this command line
     Completion(completion::CompletionArgs),
 }
@@ -194,6 +197,10 @@ async fn run_command(command: Command) -> Result<(), CliError> {
         Command::Keys(remote) => keys::run(remote.verb, &Session::open(&remote.options)?).await,
         Command::Principals(remote) => {
             principals::run(remote.verb, &Session::open(&remote.options)?).await
+        }
+        Command::Check(arguments) => {
+            let serve = ServeArgs::augment_args(clap::Command::new("serve"));
+            check::run(&arguments, &serve)
         }
         Command::Completion(arguments) => completion::run(&arguments, &mut Cli::command()),
     }

@@ -155,6 +155,11 @@ impl Options {
 }
 
 impl Printing {
+    /// How to print, for what needs nothing else.
+    pub(super) fn format(&self) -> Result<Format, CliError> {
+        self.choose(&self.file()?)
+    }
+
     fn choose(&self, file: &File) -> Result<Format, CliError> {
         if let Some(format) = self.output {
             return Ok(format);
@@ -228,6 +233,11 @@ pub(super) fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// Whether this is a configuration file of the command line, and if not, why.
+pub(super) fn check(text: &str) -> Result<(), Fault> {
+    parse(text).map(drop)
+}
+
 fn parse(text: &str) -> Result<Written, Fault> {
     let line_at = |at: usize| text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
     // The error's own text would repeat the line, and with it perhaps a token that was put there.
@@ -258,7 +268,7 @@ mod tests {
     fn a_fault_has_its_line_and_never_the_value() {
         let good = "url = \"https://control.example\"\noutput = \"json\"\nconsumer = \"acme\"\n\
             token_file = \"t\"\nca_file = \"c\"\n";
-        assert!(parse(good).is_ok());
+        assert_eq!(check(good), Ok(()));
         for (text, line, word) in [
             ("colour = 1", 1, "unknown field `colour`, expected one of `url`"),
             ("url = \"x\"\n\ntoken = \"mpt_canary\"", 3, "put it into a file of its own"),
@@ -269,7 +279,7 @@ mod tests {
             ("mpt_canary", 1, "expected"),
             ("[url]\n", 1, "expected a string"),
         ] {
-            let fault = parse(text).err().expect(text);
+            let fault = check(text).expect_err(text);
             assert_eq!(fault.line, line, "{text}: {fault:?}");
             assert!(fault.what.contains(word), "{text}: {fault:?}");
             assert!(!fault.what.contains("canary"), "{text}: {fault:?}");

@@ -1,0 +1,90 @@
+//! An Envoy configuration, or a part of one: finds every filter that is a gate of ours, wherever it sits,
+//! and what surrounds it.
+
+use saphyr::{LoadableYamlNode as _, MarkedYaml};
+
+use super::connection_manager;
+use super::filter::{self, is_gate};
+use super::finding::Finding;
+use super::node::Node;
+
+/// Checks all documents of the file.
+pub(super) fn check(text: &str) -> Vec<Finding> {
+    let documents = match MarkedYaml::load_from_str(text) {
+        Ok(documents) => documents,
+        Err(error) => {
+            let fault = Finding::fault(error.marker().line(), "YAML", error.info());
+            return vec![fault.next("Envoy could not read this file either; correct it there")];
+        }
+    };
+    let mut findings = Vec::new();
+    let mut gates = 0_usize;
+    for document in &documents {
+        document.each(&mut |node| {
+            if is_gate(node) {
+                gates += 1;
+                filter::check(node, document, &mut findings);
+            }
+            if node.is_of("http_connection_manager.v3.HttpConnectionManager") {
+                connection_manager::check(node, &mut findings);
+            }
+        });
+        logs(document, &mut findings);
+        admin(document, &mut findings);
+    }
+    if gates == 0 {
+        let what =
+            "there is no gate in this file: no Wasm filter is called mpgate or has a \"gate\"";
+        let fault = Finding::fault(1, "file", what);
+        // The rest may be somebody else's business, and nothing of ours was checked.
+        return vec![fault.next("name the file that holds the filter")];
+    }
+    findings
+}
+
+/// What prints paths or referrers prints secrets.
+fn logs(document: &MarkedYaml<'_>, findings: &mut Vec<Finding>) {
+    document.each(&mut |node| {
+        let text = node.data.as_str().unwrap_or_default().to_ascii_uppercase();
+        let operators = ["%REQ(:PATH", "%REQ(X-ENVOY-ORIGINAL-PATH", "%REQ(REFERER", "%PATH(WQ"];
+        for operator in operators.into_iter().filter(|operator| text.contains(*operator)) {
+            let what =
+                format!("{operator}...% prints a query, and a query holds the sender's secret");
+            findings.push(
+                Finding::warning(node.line(), "log format", what)
+                    .next("print %PATH(NQ:PATH):17% instead, as envoy/production.yaml does"),
+            );
+        }
+        let is_log = node.is_of("access_loggers.file.v3.FileAccessLog")
+            || node.is_of("access_loggers.stream.v3.StdoutAccessLog")
+            || node.is_of("access_loggers.stream.v3.StderrAccessLog");
+        let has_format = ["log_format", "format", "json_format", "typed_json_format"];
+        if is_log && has_format.iter().all(|member| node.at(member).is_none()) {
+            let what =
+                "it has no log_format, and Envoy's own prints the path with the sender's secret";
+            findings.push(
+                Finding::warning(node.line(), "access log", what)
+                    .next("set a log_format without %REQ(:PATH)%, as envoy/production.yaml does"),
+            );
+        }
+    });
+}
+
+/// The admin listener reads everything and can end Envoy.
+fn admin(document: &MarkedYaml<'_>, findings: &mut Vec<Finding>) {
+    let Some(admin) = document.at("admin") else { return };
+    let path = "address/socket_address/address";
+    let address = admin.text(path);
+    if address.is_some_and(|address| !matches!(address, "127.0.0.1" | "::1" | "localhost")) {
+        let what = "other machines reach it: whoever does reads every counter and can end Envoy";
+        let line = admin.at(path).map_or(0, Node::line);
+        findings.push(Finding::warning(line, "admin", what).next("let it listen on 127.0.0.1"));
+    }
+    if address.is_some() && admin.items("allow_paths").is_empty() {
+        let what = "it answers all paths: /config_dump, /logging and /quitquitquit among them";
+        findings.push(
+            Finding::warning(admin.line(), "admin", what)
+                .next("name /ready and /stats in allow_paths, as envoy/production.yaml does"),
+        );
+    }
+}
