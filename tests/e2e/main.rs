@@ -18,6 +18,7 @@ mod rates;
 mod refuse;
 mod senders;
 mod silence;
+mod soak;
 mod sync;
 mod terms;
 mod tripwire;

@@ -13,6 +13,7 @@ mod build;
 mod compose;
 mod demo;
 mod ports;
+mod soak;
 mod steps;
 mod terminal;
 mod test;
@@ -36,6 +37,8 @@ enum Verb {
     Demo(demo::Options),
     /// Run all tests: format, lints, unit and table tests, and a real Envoy with the release module.
     Test(test::Options),
+    /// Change everything while requests flow through a real Envoy, and measure what becomes of them.
+    Soak(soak::Options),
     /// Run docker-compose.yml with real containers; skipped where there is no Docker engine.
     ComposeTest,
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Verb::Build => build::build_only(terminal),
         Verb::Demo(options) => demo::run(&options, terminal),
         Verb::Test(options) => test::run(&options, terminal),
+        Verb::Soak(options) => soak::run(&options, terminal),
         Verb::ComposeTest => compose::run(terminal),
     };
     match done {

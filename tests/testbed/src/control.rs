@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::artifacts;
@@ -71,7 +71,7 @@ impl Control {
     /// # Errors
     /// It was not built, or does not start; the address may be taken.
     pub fn start_at(listen: SocketAddr, directory: &Path) -> Result<Self> {
-        let (process, address) = serve(listen, directory)?;
+        let (process, address) = serve(listen, directory, &[])?;
         let token = fs::read_to_string(admin_token_file(directory))
             .context("the first admin token")?
             .trim()
@@ -114,9 +114,27 @@ impl Control {
     /// # Errors
     /// It does not start.
     pub fn restart(&mut self) -> Result<()> {
+        self.restart_with(&[])
+    }
+
+    /// The same with more variables in its environment.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn restart_with(&mut self, environment: &[(String, String)]) -> Result<()> {
         self.kill();
-        let (process, _) = serve(self.address, &self.directory)?;
+        let (process, _) = serve(self.address, &self.directory, environment)?;
         self.process = Some(process);
+        Ok(())
+    }
+
+    /// Asks the service to end (SIGTERM), as an update does, and waits for that.
+    ///
+    /// # Errors
+    /// It was not running, or did not end by itself and with success.
+    pub fn stop(&mut self) -> Result<()> {
+        let status = self.process.take().context("control is not running")?.end()?;
+        ensure!(status.success(), "control was asked to end, and ended with {status}");
         Ok(())
     }
 
@@ -251,8 +269,13 @@ impl Control {
     }
 }
 
-fn serve(listen: SocketAddr, directory: &Path) -> Result<(Process, SocketAddr)> {
+fn serve(
+    listen: SocketAddr,
+    directory: &Path,
+    environment: &[(String, String)],
+) -> Result<(Process, SocketAddr)> {
     let mut command = Command::new(artifacts::control()?);
+    command.envs(environment.iter().cloned());
     command.arg("serve").arg("--listen").arg(listen.to_string());
     command.arg("--database").arg(database(directory));
     command.arg("--admin-token-file").arg(admin_token_file(directory));

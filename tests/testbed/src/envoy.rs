@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::config::{self, EnvoyConfig, Site};
+use crate::discovery::{self, Plugin};
 use crate::message::{Request, Response};
 use crate::metrics::Metrics;
 use crate::port::Lease;
@@ -31,11 +32,14 @@ pub struct Run {
     pub environment: Vec<(String, String)>,
     /// Envoy's log level.
     pub log_level: String,
+    /// More of Envoy's own command line.
+    pub arguments: Vec<String>,
 }
 
 impl Default for Run {
     fn default() -> Self {
-        Self { concurrency: 2, environment: Vec::new(), log_level: "info".to_owned() }
+        let log_level = "info".to_owned();
+        Self { concurrency: 2, environment: Vec::new(), log_level, arguments: Vec::new() }
     }
 }
 
@@ -77,6 +81,7 @@ impl Envoy {
         command.arg("--admin-address-path").arg(&admin_file);
         // The default keeps access log lines back for ten seconds.
         command.args(["--file-flush-interval-msec", "50"]);
+        command.args(&run.arguments);
         command.envs(run.environment.iter().cloned());
         let mut process = Process::start("envoy", command, directory)?;
         let admin = process.wait_for("Envoy's admin address", START, |_| {
@@ -197,6 +202,14 @@ impl Envoy {
     /// The file cannot be written.
     pub fn replace_gateway_token(&self, token: &str) -> Result<()> {
         config::write_token(&self.directory, token)
+    }
+
+    /// Pushes another configuration of the gate's filter, where Envoy discovers one.
+    ///
+    /// # Errors
+    /// It discovers none, or the file cannot be written.
+    pub fn push(&self, edit: impl FnOnce(&mut Plugin<'_>) -> Result<()>) -> Result<()> {
+        discovery::push(&self.directory, edit)
     }
 
     /// Its process.

@@ -7,6 +7,7 @@ pub mod artifacts;
 pub mod collector;
 pub mod config;
 pub mod control;
+pub mod discovery;
 pub mod envoy;
 pub mod http1;
 #[cfg(feature = "http2")]
@@ -16,6 +17,7 @@ pub mod metrics;
 pub mod poll;
 pub mod port;
 pub mod process;
+pub mod soak;
 pub mod stack;
 #[cfg(feature = "tls")]
 pub mod tls;

@@ -138,6 +138,13 @@ impl Builder {
         self
     }
 
+    /// More of Envoy's own command line.
+    #[must_use]
+    pub fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.run.arguments.extend(arguments.iter().map(|one| (*one).to_owned()));
+        self
+    }
+
     /// Ports to listen on.
     #[must_use]
     pub fn ports(mut self, ports: Ports) -> Self {

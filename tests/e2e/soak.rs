@@ -1,0 +1,81 @@
+//! Everything changes under load, in short: one round of each case of `cargo xtask soak`, with two
+//! workers. Cases share an Envoy, so that each starts from what the last one left.
+
+use std::time::Duration;
+
+use mpgate_testbed::soak::{CASES, Case, Plan, run_together};
+
+/// The gate's longest pause between two questions is five seconds.
+const RECOVERY: Duration = Duration::from_secs(10);
+
+const GROUPS: [&[&str]; 4] = [
+    &[
+        "keys",
+        "epoch",
+        "other-list",
+        "clock-ahead",
+        "clock-behind",
+        "network-reset",
+        "network-silent",
+    ],
+    &[
+        "control-stopped",
+        "control-killed",
+        "control-restored",
+        "control-emptied",
+        "control-slow",
+        "control-garbage",
+        "network-refused",
+    ],
+    &["lds-settings", "lds-module"],
+    &["ecds-settings", "ecds-module"],
+];
+
+/// Nobody genuine is refused or lost, nobody revoked accepted, and all comes right again.
+fn assert_unharmed(names: &[&str]) {
+    let cases: Vec<&Case> =
+        names.iter().map(|name| Case::named(name).unwrap_or_else(|| panic!("no {name}"))).collect();
+    let plan = Plan { workers: 2, time: Duration::ZERO, rate: 200 };
+    let outcomes = run_together(&cases, plan).expect("all comes right again");
+    for outcome in &outcomes {
+        println!(
+            "{}: {} sent, {} tries of revoked keys, in force {:?}, recovery {:?}",
+            outcome.case,
+            outcome.genuine.sent,
+            outcome.revoked.tries,
+            outcome.revoked.in_force,
+            outcome.recovery()
+        );
+        assert!(outcome.faults().is_empty(), "{}: {:?}", outcome.case, outcome.faults());
+        assert!(outcome.recovery() < RECOVERY, "{}: {:?}", outcome.case, outcome.recoveries);
+    }
+    assert_eq!(outcomes.len(), names.len());
+}
+
+#[test]
+fn keys_lists_clocks_and_routes_change() {
+    assert_unharmed(GROUPS[0]);
+}
+
+#[test]
+fn control_dies_in_every_way() {
+    assert_unharmed(GROUPS[1]);
+}
+
+#[test]
+fn a_listener_is_pushed() {
+    assert_unharmed(GROUPS[2]);
+}
+
+#[test]
+fn a_filter_is_pushed() {
+    assert_unharmed(GROUPS[3]);
+}
+
+#[test]
+fn no_case_is_left_out() {
+    for case in CASES {
+        let times = GROUPS.iter().flat_map(|group| group.iter()).filter(|name| **name == case.name);
+        assert_eq!(times.count(), 1, "{}", case.name);
+    }
+}
