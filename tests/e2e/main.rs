@@ -10,6 +10,7 @@ mod browsers;
 mod canary;
 mod clients;
 mod credentials;
+mod doctor;
 mod grants;
 mod hostile;
 mod modes;

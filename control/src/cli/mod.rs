@@ -7,6 +7,7 @@ mod client;
 mod completion;
 mod consumers;
 mod credential;
+mod doctor;
 mod keys;
 mod output;
 mod principals;
@@ -77,6 +78,8 @@ enum Command {
     Principals(Remote<principals::Verb>),
     /// Check a gate's, an Envoy's or control's configuration, offline
     Check(check::CheckArgs),
+    /// Find out whether control, gate and upstream work, from here; what is wrong, and what to do next
+    Doctor(doctor::DoctorArgs),
     /// Print what makes a shell complete this command line
     Completion(completion::CompletionArgs),
 }
@@ -202,6 +205,7 @@ async fn run_command(command: Command) -> Result<(), CliError> {
             let serve = ServeArgs::augment_args(clap::Command::new("serve"));
             check::run(&arguments, &serve)
         }
+        Command::Doctor(arguments) => doctor::run(arguments).await,
         Command::Completion(arguments) => completion::run(&arguments, &mut Cli::command()),
     }
 }

@@ -61,6 +61,11 @@ pub(super) fn one(resource: &Value, columns: &[Column], format: Format) -> Resul
     print(&align(&rows))
 }
 
+/// Prints rows, their columns aligned.
+pub(super) fn table(rows: &[Vec<String>]) -> Result<(), CliError> {
+    print(&align(rows))
+}
+
 /// Prints lines of text. Their colours go where nobody would see them.
 pub(super) fn print(text: &str) -> Result<(), CliError> {
     match anstream::stdout().write_all(text.as_bytes()) {

@@ -1,6 +1,7 @@
 //! The command line against a running control: what it does and prints.
 
 mod check;
+mod doctor;
 mod ends;
 mod secrets;
 mod settings;
