@@ -7,6 +7,7 @@ mod api;
 mod changes;
 pub mod cli;
 pub mod failures;
+mod grpc;
 pub mod keys;
 mod listener;
 pub mod names;

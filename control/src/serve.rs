@@ -14,11 +14,11 @@ use tokio::sync::watch;
 
 use crate::api::{App, router};
 use crate::keys::issue_token;
-use crate::listener;
 use crate::names::PrincipalId;
 use crate::store::{OpenError, Role, Store, StoreError};
 use crate::time;
 use crate::tls::{Files, Tls, TlsError};
+use crate::{grpc, listener};
 
 /// How long requests under way may take once the process was told to end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -64,6 +64,8 @@ pub enum ServeError {
     NoRandom(getrandom::Error),
     /// The first admin token could not be written there.
     TokenFile(PathBuf, io::Error),
+    /// The services cannot be described.
+    Grpc(tonic_reflection::server::Error),
     /// Standard output or the signals failed.
     Io(io::Error),
 }
@@ -90,6 +92,7 @@ impl fmt::Display for ServeError {
                  another with --admin-token-file",
                 path.display()
             ),
+            Self::Grpc(error) => write!(out, "gRPC reflection: {error}"),
             Self::Io(error) => error.fmt(out),
         }
     }
@@ -118,7 +121,9 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
 
     make_room_for_connections(settings.connections_max);
     let (stop, stopping) = watch::channel(false);
-    let app = router(App { store: store.clone(), stopping: stopping.clone() });
+    let app = App { store: store.clone(), stopping: stopping.clone() };
+    let services = grpc::router(app.clone()).await.map_err(ServeError::Grpc)?;
+    let app = router(app).merge(services);
     let local = listener.local_addr().map_err(ServeError::Io)?;
     let config = tls.as_ref().map(Tls::config);
     let scheme = if config.is_some() { "https" } else { "http" };

@@ -1,6 +1,7 @@
 //! Setting up and building: the steps that the demo and the tests share.
 
 use anyhow::Result;
+use mpgate_testbed::python;
 use mpgate_testbed::toolchain::{self, WASM_TARGET};
 
 use crate::steps::{Steps, cargo};
@@ -10,7 +11,9 @@ use crate::terminal::Terminal;
 pub(crate) const BUILD_STEPS: usize = 2;
 
 pub(crate) fn setup_only(terminal: Terminal) -> Result<()> {
-    setup(&mut Steps::new(terminal, 1))
+    let mut steps = Steps::new(terminal, 2);
+    setup(&mut steps)?;
+    clients(&mut steps)
 }
 
 pub(crate) fn build_only(terminal: Terminal) -> Result<()> {
@@ -27,6 +30,15 @@ pub(crate) fn setup(steps: &mut Steps) -> Result<()> {
         toolchain::wasm_target(&mut tell)?;
         let envoy = toolchain::envoy(&mut tell)?;
         println!("  Envoy {} at {}", toolchain::ENVOY_VERSION, envoy.display());
+        Ok(())
+    })
+}
+
+/// Gets the clients that the tests of control drive it with.
+pub(crate) fn clients(steps: &mut Steps) -> Result<()> {
+    steps.step("clients for the tests", || {
+        let python = python::python(&mut |step| println!("  {step}"))?;
+        println!("  Python at {}", python.display());
         Ok(())
     })
 }

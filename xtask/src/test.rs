@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use mpgate_testbed::toolchain::WASM_TARGET;
 
-use crate::build::{BUILD_STEPS, build, setup};
+use crate::build::{BUILD_STEPS, build, clients, setup};
 use crate::steps::{Steps, cargo};
 use crate::terminal::Terminal;
 
@@ -37,7 +37,7 @@ pub(crate) fn run(options: &Options, terminal: Terminal) -> Result<()> {
     let count = usize::from(wanted(Part::Format))
         + 2 * usize::from(wanted(Part::Lint))
         + BUILD_STEPS * usize::from(module)
-        + usize::from(wanted(Part::Unit))
+        + 2 * usize::from(wanted(Part::Unit))
         + usize::from(wanted(Part::E2e));
     let mut steps = Steps::new(terminal, 1 + count);
 
@@ -52,6 +52,7 @@ pub(crate) fn run(options: &Options, terminal: Terminal) -> Result<()> {
         build(&mut steps)?;
     }
     if wanted(Part::Unit) {
+        clients(&mut steps)?;
         let unit = ["test", "--workspace", "--exclude", "mpgate-e2e", "--all-features"];
         steps.step("unit and table tests", || cargo(&handed(&unit, options)))?;
     }

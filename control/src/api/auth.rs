@@ -13,7 +13,7 @@ use crate::store::{Principal, Role};
 
 /// What a route needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Permission {
+pub(crate) enum Permission {
     /// Consumers, streams, keys and principals, all of them.
     Administer,
     /// The allowlist's changes.
@@ -35,15 +35,19 @@ pub(super) async fn require(
     next: Next,
 ) -> Result<Response, Problem> {
     let principal = authenticate(&app, request.headers()).await?;
-    if !allowed(principal.role, permission) {
-        let detail =
-            format!("The role {} may not do this; use another token.", principal.role.label());
-        return Err(Problem::new(Reason::PermissionDenied, detail));
-    }
+    expect_allowed(&principal, permission)?;
     Ok(next.run(request).await)
 }
 
-async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Principal, Problem> {
+pub(crate) fn expect_allowed(principal: &Principal, permission: Permission) -> Result<(), Problem> {
+    if allowed(principal.role, permission) {
+        return Ok(());
+    }
+    let detail = format!("The role {} may not do this; use another token.", principal.role.label());
+    Err(Problem::new(Reason::PermissionDenied, detail))
+}
+
+pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Principal, Problem> {
     let unauthenticated = |detail: &str| Problem::new(Reason::Unauthenticated, detail);
     let token = bearer(headers)
         .ok_or_else(|| unauthenticated("Send one header: authorization: Bearer mpt_..."))?;

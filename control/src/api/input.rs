@@ -16,10 +16,10 @@ use super::problem::{Problem, Reason};
 use crate::store::Slice;
 
 /// A name for people.
-pub(super) const DISPLAY_NAME_CHARS_MAX: usize = 200;
+pub(crate) const DISPLAY_NAME_CHARS_MAX: usize = 200;
 
 /// A key's description.
-pub(super) const DESCRIPTION_CHARS_MAX: usize = 1_000;
+pub(crate) const DESCRIPTION_CHARS_MAX: usize = 1_000;
 
 /// Items of one list answer.
 const PAGE_SIZE_DEFAULT: u32 = 50;
@@ -112,14 +112,20 @@ pub(super) fn text<T, E: ToString>(
 pub(super) fn words(chars_max: usize) -> impl FnOnce(&Value) -> Result<String, String> {
     move |value| {
         let text = value.as_str().ok_or("This member is a string.")?;
-        if text.chars().count() > chars_max {
-            return Err(format!("At most {chars_max} characters."));
-        }
-        if text.chars().any(char::is_control) {
-            return Err("No control characters.".to_owned());
-        }
+        expect_words(text, chars_max)?;
         Ok(text.to_owned())
     }
+}
+
+/// The rule of [`words`].
+pub(crate) fn expect_words(text: &str, chars_max: usize) -> Result<(), String> {
+    if text.chars().count() > chars_max {
+        return Err(format!("At most {chars_max} characters."));
+    }
+    if text.chars().any(char::is_control) {
+        return Err("No control characters.".to_owned());
+    }
+    Ok(())
 }
 
 /// Reads a truth.

@@ -1,15 +1,15 @@
 //! The HTTP API: routes, and what they share. Handlers hold no SQL; they read a request, ask the
 //! store, and write a resource (AIP names, lowerCamelCase members, RFC 3339 times).
 
-mod auth;
+pub(crate) mod auth;
 mod changes;
 mod consumers;
 mod health;
-mod input;
+pub(crate) mod input;
 mod keys;
-mod observe;
+pub(crate) mod observe;
 mod principals;
-mod problem;
+pub(crate) mod problem;
 mod streams;
 
 use axum::Router;

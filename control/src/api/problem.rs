@@ -35,7 +35,7 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    const fn label(self) -> &'static str {
+    pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::InvalidArgument => "INVALID_ARGUMENT",
             Self::Unauthenticated => "UNAUTHENTICATED",
@@ -86,9 +86,9 @@ impl Reason {
 /// A refusal.
 #[derive(Debug)]
 pub(crate) struct Problem {
-    reason: Reason,
-    detail: String,
-    field: Option<String>,
+    pub(crate) reason: Reason,
+    pub(crate) detail: String,
+    pub(crate) field: Option<String>,
 }
 
 #[derive(Serialize)]

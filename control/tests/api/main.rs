@@ -5,6 +5,7 @@ mod bad_input;
 mod command_line;
 mod feed;
 mod grants;
+mod grpc;
 mod harness;
 mod life;
 mod old_database;

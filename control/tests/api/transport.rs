@@ -10,6 +10,7 @@ use mpgate_testbed::http1::Http1;
 use mpgate_testbed::http2::Http2;
 use mpgate_testbed::message::Request;
 use mpgate_testbed::tls::{Authority, Certificate};
+use serde_json::Value;
 
 use crate::harness::{Control, Directory, MPGATE, serve};
 
@@ -33,6 +34,32 @@ fn serve_tls(directory: &Directory, certificate: &Certificate) -> Command {
 fn address(control: &Control, scheme: &str) -> SocketAddr {
     let address = control.url.strip_prefix(scheme).expect("the scheme");
     address.parse().expect("an address")
+}
+
+/// A command that serves with TLS, and the authority to trust.
+pub(crate) fn secured(directory: &Directory) -> (Authority, Command) {
+    let (authority, certificate) = authority(directory, "tls");
+    let command = serve_tls(directory, &certificate);
+    (authority, command)
+}
+
+/// Asks a control with TLS for something.
+pub(crate) fn get(control: &Control, authority: &Authority, path: &str) -> Value {
+    done(control, authority, Request::get(path))
+}
+
+/// Tells a control with TLS something.
+pub(crate) fn post(control: &Control, authority: &Authority, path: &str, body: &str) -> Value {
+    let request = Request::post(path).header("content-type", "application/json").body(body);
+    done(control, authority, request)
+}
+
+fn done(control: &Control, authority: &Authority, request: Request) -> Value {
+    let request = request.header("authorization", format!("Bearer {}", control.admin));
+    let mut http = authority.http1(address(control, "https://"), NAME).expect("connected");
+    let answer = http.send(&request).expect("an answer");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    serde_json::from_slice(&answer.body).expect("JSON")
 }
 
 fn poll(what: &str, mut done: impl FnMut() -> bool) {

@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod poll;
 pub mod port;
 pub mod process;
+pub mod python;
 pub mod soak;
 pub mod stack;
 #[cfg(feature = "tls")]

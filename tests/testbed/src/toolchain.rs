@@ -161,7 +161,7 @@ impl io::Write for Hasher {
 }
 
 /// Runs a tool. Where there is none, the error says what to install.
-fn output(tool: &str, arguments: &[&str], install: &str) -> Result<String> {
+pub(crate) fn output(tool: &str, arguments: &[&str], install: &str) -> Result<String> {
     let run = Command::new(tool).args(arguments).output();
     let run = run.with_context(|| format!("'{tool}' is missing; install {install}"))?;
     if !run.status.success() {

@@ -1,0 +1,173 @@
+//! `CreateApiKey` and `DeleteApiKey`: the order of the checks, the words of a request, the answer.
+//!
+//! The order is that of the API this is compatible with: who calls, whether the name can be read, whether
+//! the caller may, whether the rest is right, whether it is there. So nobody is told what exists who may
+//! not know.
+
+use std::time::Instant;
+
+use axum::http::{HeaderMap, HeaderValue};
+use mpgate_contract::{ConsumerId, KeyId};
+use tonic::{Code, Request, Response, Status};
+
+use super::backend::{Backend, Caller, NewKey};
+use super::sender::{environment, sender};
+use super::status::{Subject, status};
+use super::wire::api_keys_server::ApiKeys;
+use super::wire::{ApiKey, CreateApiKeyRequest, DeleteApiKeyRequest};
+use crate::api::input::{DESCRIPTION_CHARS_MAX, DISPLAY_NAME_CHARS_MAX};
+use crate::api::observe::request_id;
+use crate::api::problem::{Problem, Reason};
+
+/// The id of a call, for its answer, the log and the trail.
+const REQUEST_ID: &str = "x-request-id";
+
+/// The service.
+pub(super) struct Methods {
+    backend: Backend,
+}
+
+impl Methods {
+    pub(super) fn new(backend: Backend) -> Self {
+        Self { backend }
+    }
+
+    /// Does a call in a task of its own: a panic ends it and nothing else, and a change that was begun goes
+    /// on when its caller hangs up, so that what was committed is also announced.
+    async fn call<M, F>(
+        &self,
+        method: &'static str,
+        request: Request<M>,
+        work: impl FnOnce(Call, M) -> F,
+    ) -> Result<Response<ApiKey>, Status>
+    where
+        F: Future<Output = Result<ApiKey, Status>> + Send + 'static,
+    {
+        let started = Instant::now();
+        let (metadata, extensions, message) = request.into_parts();
+        let metadata = metadata.into_headers();
+        let id = request_id(&metadata);
+        let call = Call { backend: self.backend.clone(), metadata, extensions, id: id.clone() };
+        let answer = tokio::spawn(work(call, message)).await.unwrap_or_else(|_| {
+            Err(status(&Problem::of_status(axum::http::StatusCode::INTERNAL_SERVER_ERROR), None))
+        });
+        let code = answer.as_ref().err().map_or(Code::Ok, Status::code);
+        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if matches!(code, Code::Internal | Code::Unavailable) {
+            tracing::error!(request_id = id, method, code = ?code, duration_ms, "rpc");
+        } else {
+            tracing::info!(request_id = id, method, code = ?code, duration_ms, "rpc");
+        }
+        let mut answer = answer.map(Response::new);
+        if let Ok(value) = id.parse() {
+            match &mut answer {
+                Ok(response) => response.metadata_mut().insert(REQUEST_ID, value),
+                Err(status) => status.metadata_mut().insert(REQUEST_ID, value),
+            };
+        }
+        answer
+    }
+}
+
+#[tonic::async_trait]
+impl ApiKeys for Methods {
+    async fn create_api_key(
+        &self,
+        request: Request<CreateApiKeyRequest>,
+    ) -> Result<Response<ApiKey>, Status> {
+        self.call("CreateApiKey", request, |call, message| async move {
+            let parent = message.parent.clone();
+            let subject = Subject {
+                reason: "MEASUREMENT_CONSUMER_NOT_FOUND",
+                metadata: vec![("measurementConsumer", parent.as_str())],
+            };
+            call.create(message).await.map_err(|problem| status(&problem, Some(&subject)))
+        })
+        .await
+    }
+
+    async fn delete_api_key(
+        &self,
+        request: Request<DeleteApiKeyRequest>,
+    ) -> Result<Response<ApiKey>, Status> {
+        self.call("DeleteApiKey", request, |call, message| async move {
+            let id = message.name.rsplit('/').next().unwrap_or_default();
+            let subject = Subject {
+                reason: "API_KEY_NOT_FOUND",
+                metadata: vec![("apiKey", message.name.as_str()), ("externalApiKeyId", id)],
+            };
+            call.delete(&message.name).await.map_err(|problem| status(&problem, Some(&subject)))
+        })
+        .await
+    }
+}
+
+/// One call.
+struct Call {
+    backend: Backend,
+    metadata: HeaderMap<HeaderValue>,
+    extensions: tonic::Extensions,
+    id: String,
+}
+
+impl Call {
+    async fn caller(&self) -> Result<Caller, Problem> {
+        self.backend.authenticate(&self.metadata, &self.extensions, &self.id).await
+    }
+
+    async fn create(self, message: CreateApiKeyRequest) -> Result<ApiKey, Problem> {
+        let caller = self.caller().await?;
+        let consumer = message
+            .parent
+            .strip_prefix("measurementConsumers/")
+            .and_then(|id| ConsumerId::parse(id).ok())
+            .ok_or_else(|| {
+                let rule =
+                    "The parent is the name of a measurement consumer: measurementConsumers/{id}.";
+                Problem::field("parent", rule)
+            })?;
+        caller.may_write(&consumer)?;
+        let given = message.api_key.ok_or_else(|| {
+            Problem::field("api_key", "api_key is required: a nickname at least.")
+        })?;
+        let nickname = words("api_key.nickname", given.nickname, DISPLAY_NAME_CHARS_MAX)?;
+        if nickname.trim().is_empty() {
+            return Err(Problem::field("api_key.nickname", "The nickname is blank; name the key."));
+        }
+        let new = NewKey {
+            consumer,
+            sender: sender(&self.metadata, &nickname)?,
+            environment: environment(&self.metadata)?,
+            nickname,
+            description: words("api_key.description", given.description, DESCRIPTION_CHARS_MAX)?,
+        };
+        self.backend.create(&caller, new).await
+    }
+
+    async fn delete(self, name: &str) -> Result<ApiKey, Problem> {
+        let caller = self.caller().await?;
+        let (consumer, id) = key_name(name).ok_or_else(|| {
+            let rule = "The name is that of an API key: measurementConsumers/{id}/apiKeys/{id}.";
+            Problem::field("name", rule)
+        })?;
+        caller.may_write(&consumer)?;
+        // What cannot be an id is not there.
+        let id = KeyId::parse(id).map_err(|_| {
+            Problem::new(Reason::NotFound, "The measurement consumer has no such API key.")
+        })?;
+        self.backend.delete(&caller, &consumer, &id).await
+    }
+}
+
+fn key_name(name: &str) -> Option<(ConsumerId, &str)> {
+    let (consumer, key) = name.strip_prefix("measurementConsumers/")?.split_once("/apiKeys/")?;
+    let readable = !key.is_empty() && !key.contains('/');
+    readable.then_some((ConsumerId::parse(consumer).ok()?, key))
+}
+
+/// Words for people, by the rule that HTTP has for them.
+fn words(field: &str, text: String, chars_max: usize) -> Result<String, Problem> {
+    crate::api::input::expect_words(&text, chars_max)
+        .map_err(|detail| Problem::field(field, detail))?;
+    Ok(text)
+}
