@@ -6,7 +6,7 @@
 use mpgate_contract::{KeyEntry, Page, StreamEntry, limits};
 use serde_json::value::RawValue;
 
-use crate::store::Feed;
+use crate::service::Feed;
 
 /// The largest JSON of an entry around its grant or stream: names, digest, state and revision.
 const ENTRY_FRAME_BYTES: usize = 192;
@@ -34,19 +34,21 @@ fn page_within(
     bytes_max: usize,
 ) -> Result<Vec<u8>, serde_json::Error> {
     let grants = feed
+        .rows
         .keys
         .iter()
         .map(|key| RawValue::from_string(key.grant_json.clone()))
         .collect::<Result<Vec<_>, _>>()?;
     let streams = feed
+        .rows
         .streams
         .iter()
         .map(|stream| RawValue::from_string(stream.stream_json.clone()))
         .collect::<Result<Vec<_>, _>>()?;
     let mut candidates: Vec<_> =
-        feed.keys.iter().zip(&grants).map(|(key, raw)| candidate(key.revision, raw)).collect();
+        feed.rows.keys.iter().zip(&grants).map(|(key, raw)| candidate(key.revision, raw)).collect();
     candidates.extend(
-        feed.streams.iter().zip(&streams).map(|(record, raw)| candidate(record.revision, raw)),
+        feed.rows.streams.iter().zip(&streams).map(|(record, raw)| candidate(record.revision, raw)),
     );
     candidates.sort_unstable_by_key(|entry| entry.revision);
 
@@ -58,6 +60,7 @@ fn page_within(
         to,
         head: feed.standing.head,
         keys: feed
+            .rows
             .keys
             .iter()
             .zip(&grants)
@@ -70,6 +73,7 @@ fn page_within(
             })
             .collect(),
         streams: feed
+            .rows
             .streams
             .iter()
             .zip(&streams)
@@ -108,25 +112,26 @@ mod tests {
     use mpgate_contract::{Ask, Digest, State};
 
     use super::*;
-    use crate::store::{FeedKey, Standing};
+    use crate::store::{FeedKey, FeedRows, Standing};
 
     fn feed(keys: u64) -> Feed {
         Feed {
             standing: Standing { epoch: "e".to_owned(), head: keys },
             from: 0,
             reset: true,
-            keys: (1..=keys)
-                .map(|revision| FeedKey {
-                    revision,
-                    digest: Digest::of(&revision.to_be_bytes()),
-                    state: State::Active,
-                    grant_json: format!(
-                        r#"{{"key_id":"000000000001","sender":"a","streams":["G-A"],"x":"{}"}}"#,
-                        "y".repeat(limits::GRANT_BYTES_MAX - 80)
-                    ),
-                })
-                .collect(),
-            streams: vec![],
+            rows: FeedRows { keys: (1..=keys).map(largest).collect(), streams: vec![] },
+        }
+    }
+
+    fn largest(revision: u64) -> FeedKey {
+        FeedKey {
+            revision,
+            digest: Digest::of(&revision.to_be_bytes()),
+            state: State::Active,
+            grant_json: format!(
+                r#"{{"key_id":"000000000001","sender":"a","streams":["G-A"],"x":"{}"}}"#,
+                "y".repeat(limits::GRANT_BYTES_MAX - 80)
+            ),
         }
     }
 
@@ -145,6 +150,7 @@ mod tests {
             let feed = feed(keys);
             let estimate = PAGE_FRAME_BYTES
                 + feed
+                    .rows
                     .keys
                     .iter()
                     .map(|key| key.grant_json.len() + ENTRY_FRAME_BYTES)

@@ -7,6 +7,7 @@ use std::path::Path;
 use mpgate_contract::{Digest, KeyId, Secret, issue};
 use serde::{Serialize, Serializer};
 
+use crate::model::TokenId;
 use crate::private_file;
 
 /// What a control token starts with, so that scanners and people know it.
@@ -49,6 +50,41 @@ pub fn issue_key() -> Result<IssuedKey, getrandom::Error> {
     getrandom::fill(&mut random)?;
     let (id, secret) = issue(&random);
     Ok(IssuedKey { id, digest: secret.digest(), secret: Shown(secret) })
+}
+
+/// An id for a key whose secret somebody else made.
+///
+/// # Errors
+/// The operating system has no random bytes.
+pub fn issue_key_id() -> Result<KeyId, getrandom::Error> {
+    Ok(issue_key()?.id)
+}
+
+/// An id for a token.
+///
+/// # Errors
+/// The operating system has no random bytes.
+pub fn issue_token_id() -> Result<TokenId, getrandom::Error> {
+    let mut random = [0; 6];
+    getrandom::fill(&mut random)?;
+    Ok(TokenId::new(random))
+}
+
+/// How hard a secret is to guess, in bits, going by its own bytes alone: its length times the entropy of
+/// their frequencies (Shannon). Random text comes out a little too low, words and repetitions too high;
+/// it is a floor against mistakes, not a proof.
+#[must_use]
+pub fn entropy_bits(secret: &[u8]) -> f64 {
+    let mut counts = [0_u32; 256];
+    for byte in secret {
+        counts[usize::from(*byte)] += 1;
+    }
+    let length = f64::from(u32::try_from(secret.len()).unwrap_or(u32::MAX));
+    let of_each = counts.iter().filter(|count| **count > 0).map(|count| {
+        let share = f64::from(*count) / length;
+        -share * share.log2()
+    });
+    length * of_each.sum::<f64>()
 }
 
 /// Makes a control token.
@@ -115,6 +151,20 @@ mod tests {
         assert_eq!(presented_token_digest(b"mpg_abc"), None);
         let long = format!("mpt_{}", "a".repeat(TOKEN_BYTES_MAX));
         assert_eq!(presented_token_digest(long.as_bytes()), None);
+    }
+
+    #[test]
+    fn entropy_tells_made_up_from_random() {
+        for (secret, enough) in [
+            ("", false),
+            ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false),
+            ("correcthorse", false),
+            ("hunter2hunter2hunter2", false),
+            ("Kd9fZ-3nQ_x8WbT1yVr0Lg", true),
+            ("abcdefghijklmnopqrstuvwxyz", true),
+        ] {
+            assert_eq!(entropy_bits(secret.as_bytes()) >= 70.0, enough, "{secret}");
+        }
     }
 
     #[test]

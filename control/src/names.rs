@@ -2,8 +2,10 @@
 
 use core::fmt;
 
+use crate::model::Role;
+
 /// A principal's id, the `{principal}` of `principals/{principal}`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PrincipalId(String);
 
 /// A text that is no principal's id.
@@ -26,6 +28,22 @@ impl PrincipalId {
                 byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_')
             });
         if fits { Ok(Self(text.to_owned())) } else { Err(PrincipalIdError) }
+    }
+
+    /// The id of the first principal of a database.
+    #[must_use]
+    pub fn first_admin() -> Self {
+        Self("admin".to_owned())
+    }
+
+    /// An id for a principal that nobody named: its role and 48 random bits.
+    ///
+    /// # Errors
+    /// The operating system has no random bytes.
+    pub fn made_up(role: Role) -> Result<Self, getrandom::Error> {
+        let mut random = [0; 6];
+        getrandom::fill(&mut random)?;
+        Ok(Self(format!("{}-{}", role.label(), hex::encode(random))))
     }
 
     /// The id as text.

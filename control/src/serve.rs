@@ -6,17 +6,18 @@ use core::time::Duration;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::api::{App, router};
-use crate::keys::issue_token;
+use crate::api::{App, FailureLimit, router};
 use crate::names::PrincipalId;
-use crate::store::{OpenError, Role, Store, StoreError};
-use crate::time;
+use crate::service::{self, Limits, Service};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{OpenError, Store as _};
 use crate::tls::{Files, Tls, TlsError};
 use crate::{grpc, listener};
 
@@ -26,8 +27,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Files that are no connection: the database's, the log, the runtime's own.
 const OTHER_FILES: u64 = 128;
 
-/// The id of the first principal.
-const FIRST_ADMIN: &str = "admin";
+/// How often what was heard of gateways and tokens is looked through.
+const WRITE_HEARD: Duration = Duration::from_millis(250);
 
 /// What `serve` needs to know.
 #[derive(Clone, Debug)]
@@ -59,9 +60,7 @@ pub enum ServeError {
     /// The database cannot be used.
     Open(OpenError),
     /// The first admin could not be stored.
-    Store(StoreError),
-    /// The operating system has no random bytes.
-    NoRandom(getrandom::Error),
+    Service(service::Error),
     /// The first admin token could not be written there.
     TokenFile(PathBuf, io::Error),
     /// The services cannot be described.
@@ -84,8 +83,7 @@ impl fmt::Display for ServeError {
                 write!(out, "cannot listen on {address}: {error}; choose another with --listen")
             }
             Self::Open(error) => error.fmt(out),
-            Self::Store(error) => error.fmt(out),
-            Self::NoRandom(error) => write!(out, "no random bytes: {error}"),
+            Self::Service(error) => error.fmt(out),
             Self::TokenFile(path, error) => write!(
                 out,
                 "cannot write the first admin token to {}: {error}; the file must be new, so move it away or name \
@@ -99,6 +97,12 @@ impl fmt::Display for ServeError {
 }
 
 impl core::error::Error for ServeError {}
+
+impl From<service::Error> for ServeError {
+    fn from(error: service::Error) -> Self {
+        Self::Service(error)
+    }
+}
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -116,12 +120,14 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     // Before the database: a taken port leaves no file behind.
     let listener =
         TcpListener::bind(address).await.map_err(|error| ServeError::Listen(address, error))?;
-    let store = Store::open(&settings.database).await.map_err(ServeError::Open)?;
-    first_admin(&store, &settings).await?;
+    let store = SqliteStore::open(&settings.database).await.map_err(ServeError::Open)?;
+    let service = Service::new(Arc::new(store.clone()), Limits::default());
+    first_admin(&service, &settings).await?;
 
     make_room_for_connections(settings.connections_max);
     let (stop, stopping) = watch::channel(false);
-    let app = App { store: store.clone(), stopping: stopping.clone() };
+    let heard = tokio::spawn(write_heard(service.clone(), stopping.clone()));
+    let app = App { service, failures: FailureLimit::default(), stopping: stopping.clone() };
     let services = grpc::router(app.clone()).await.map_err(ServeError::Grpc)?;
     let app = router(app).merge(services);
     let local = listener.local_addr().map_err(ServeError::Io)?;
@@ -148,10 +154,24 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     if tokio::time::timeout(GRACE, server).await.is_err() {
         tracing::warn!("some requests did not end in time");
     }
+    heard.await.ok();
     // Closing waits for transactions under way; beyond the grace the log of SQLite does as well.
     tokio::time::timeout(GRACE, store.close()).await.ok();
     tracing::info!("ended");
     Ok(())
+}
+
+/// Writes what was heard of gateways and tokens until the process ends, and once more then.
+async fn write_heard(service: Service, mut stopping: watch::Receiver<bool>) {
+    loop {
+        let ends = tokio::time::timeout(WRITE_HEARD, stopping.changed()).await.is_ok();
+        if let Err(error) = service.write_heard(ends).await {
+            tracing::warn!(%error, "what was heard of gateways could not be written");
+        }
+        if ends {
+            return;
+        }
+    }
 }
 
 /// Asks the system for as many open files as this many connections take, and says so where it will not
@@ -174,41 +194,48 @@ fn make_room_for_connections(connections_max: usize) {
 }
 
 /// A database that never had a principal gets one, and its token goes where only its owner looks.
-async fn first_admin(store: &Store, settings: &Settings) -> Result<(), ServeError> {
-    if store.has_principals().await.map_err(ServeError::Store)? {
+async fn first_admin(service: &Service, settings: &Settings) -> Result<(), ServeError> {
+    if service.has_principals().await? {
         return Ok(());
     }
-    let issued = issue_token().map_err(ServeError::NoRandom)?;
-    let id =
-        PrincipalId::parse(FIRST_ADMIN).map_err(|error| ServeError::Io(io::Error::other(error)))?;
     let file = match &settings.admin_token_file {
         Some(path) => Some(path.clone()),
         None if io::stdout().is_terminal() => None,
         None => Some(beside(&settings.database)),
     };
-    // The file first: a token that was stored and never told would lock everybody out.
-    if let Some(path) = &file {
-        issued
-            .token
-            .create_file(path)
-            .map_err(|error| ServeError::TokenFile(path.clone(), error))?;
-    }
-    let stored =
-        store.create_principal(&id, "First administrator", Role::Admin, issued.digest, time::now());
-    if let Err(error) = stored.await {
-        if let Some(path) = &file {
-            std::fs::remove_file(path).ok();
+    hand_out_admin(service, file.as_deref()).await.map(|_| ())
+}
+
+/// Makes an administrator's token and puts it into a new file, or on standard output.
+pub(crate) async fn hand_out_admin(
+    service: &Service,
+    file: Option<&Path>,
+) -> Result<PrincipalId, ServeError> {
+    let kept = service.reset_admin(|token| match file {
+        Some(path) => {
+            token.create_file(path).map_err(|error| ServeError::TokenFile(path.to_owned(), error))
         }
-        return Err(ServeError::Store(error));
-    }
-    let Some(path) = &file else {
+        None => Ok(()),
+    });
+    let (token, principal) = match kept.await {
+        Ok(done) => done,
+        Err(error) => {
+            // A token that was not stored is of no use; a file that was there before is not ours.
+            if let (Some(path), false) = (file, matches!(error, ServeError::TokenFile(..))) {
+                std::fs::remove_file(path).ok();
+            }
+            return Err(error);
+        }
+    };
+    let Some(path) = file else {
         let mut out = io::stdout().lock();
-        return writeln!(out, "the first admin token, shown this once:")
-            .and_then(|()| issued.token.write_line(&mut out))
+        return writeln!(out, "the admin token of {principal}, shown this once:")
+            .and_then(|()| token.write_line(&mut out))
+            .map(|()| principal)
             .map_err(ServeError::Io);
     };
-    tracing::info!(file = %path.display(), "the first admin token is in this file");
-    Ok(())
+    tracing::info!(file = %path.display(), "the admin token is in this file");
+    Ok(principal)
 }
 
 /// `mpgate.sqlite` -> `mpgate.sqlite.admin-token`.

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use crate::store::Seconds;
+use crate::model::Seconds;
 
 /// Now.
 pub(crate) fn now() -> Seconds {

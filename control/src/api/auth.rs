@@ -1,59 +1,108 @@
-//! Who calls, and what they may: a bearer token to a principal, a principal's role to a permission.
-//! Runs before a handler looks at anything, so a refusal says nothing of what exists.
+//! Who calls: a bearer token to a principal, with a limit on failures from one address. Runs before a
+//! handler looks at anything, and with the route's permission, so a refusal says nothing of what exists.
 
-use axum::extract::{Request, State};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+use mpgate_contract::ConsumerId;
 
 use super::App;
+use super::observe::RequestId;
 use super::problem::{Problem, Reason};
-use crate::keys;
-use crate::store::{Principal, Role};
+use crate::failures::{Failures, Limits, Tell, Verdict};
+use crate::service::{Caller, Permission};
 
-/// What a route needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Permission {
-    /// Consumers, streams, keys and principals, all of them.
-    Administer,
-    /// The allowlist's changes.
-    ReadChanges,
-}
-
-/// The whole table of who may do what.
-const fn allowed(role: Role, permission: Permission) -> bool {
-    match (role, permission) {
-        (Role::Admin, _) | (Role::Gateway, Permission::ReadChanges) => true,
-        (Role::Gateway, Permission::Administer) => false,
-    }
-}
-
-/// Lets a request through if its principal has the permission.
+/// Lets a request through if its principal has the permission, for the consumer that the path names if
+/// it names one.
 pub(super) async fn require(
     State((app, permission)): State<(App, Permission)>,
-    request: Request,
+    parameters: RawPathParams,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let principal = authenticate(&app, request.headers()).await?;
-    expect_allowed(&principal, permission)?;
+    let extensions = request.extensions();
+    let source = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    let request_id = extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+    let caller = authenticate(&app, request.headers(), source, request_id).await?;
+    match parameters.iter().find(|(name, _)| *name == "mc") {
+        None => caller.may(permission)?,
+        Some((_, id)) => match ConsumerId::parse(id) {
+            Ok(consumer) => caller.may_to(permission, &consumer)?,
+            // What cannot be a consumer is nobody's: the handler says that it is not there.
+            Err(_) => caller.may(permission)?,
+        },
+    }
+    request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
 
-pub(crate) fn expect_allowed(principal: &Principal, permission: Permission) -> Result<(), Problem> {
-    if allowed(principal.role, permission) {
-        return Ok(());
-    }
-    let detail = format!("The role {} may not do this; use another token.", principal.role.label());
-    Err(Problem::new(Reason::PermissionDenied, detail))
+/// Finds out who calls.
+pub(crate) async fn authenticate(
+    app: &App,
+    headers: &HeaderMap,
+    source: Option<IpAddr>,
+    request_id: String,
+) -> Result<Caller, Problem> {
+    let found = match bearer(headers) {
+        None => None,
+        Some(token) => app.service.authenticate(token).await?,
+    };
+    let Some((principal, token)) = found else {
+        return Err(failed(app, source, bearer(headers).is_some()));
+    };
+    Ok(Caller { principal, token, source, request_id })
 }
 
-pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Principal, Problem> {
-    let unauthenticated = |detail: &str| Problem::new(Reason::Unauthenticated, detail);
-    let token = bearer(headers)
-        .ok_or_else(|| unauthenticated("Send one header: authorization: Bearer mpt_..."))?;
-    let unknown = || unauthenticated("The token is not known, or it was revoked.");
-    let digest = keys::presented_token_digest(token).ok_or_else(unknown)?;
-    app.store.principal_by_digest(digest).await?.ok_or_else(unknown)
+fn failed(app: &App, source: Option<IpAddr>, had_token: bool) -> Problem {
+    let source = source.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let verdict = app.failures.failed(source);
+    if let Some(unlogged) = verdict.log {
+        tracing::warn!(%source, unlogged, "failed authentication");
+    }
+    let problem = match verdict.tell {
+        Tell::Unauthenticated if had_token => Problem::new(
+            Reason::Unauthenticated,
+            "The token is not known, or it has ended or was revoked.",
+        ),
+        Tell::Unauthenticated => {
+            Problem::new(Reason::Unauthenticated, "Send one header: authorization: Bearer mpt_...")
+        }
+        Tell::Later(seconds) => Problem {
+            retry_after: Some(seconds),
+            ..Problem::new(
+                Reason::ResourceExhausted,
+                "Too many failed authentications came from this address; a token that is in force still passes.",
+            )
+        },
+    };
+    Problem { is_logged: true, ..problem }
+}
+
+/// The failures of all sources, by this process's clock.
+#[derive(Clone)]
+pub(crate) struct FailureLimit {
+    failures: Arc<Mutex<Failures>>,
+    started: Instant,
+}
+
+impl Default for FailureLimit {
+    fn default() -> Self {
+        let failures = Arc::new(Mutex::new(Failures::new(Limits::default())));
+        Self { failures, started: Instant::now() }
+    }
+}
+
+impl FailureLimit {
+    fn failed(&self, source: IpAddr) -> Verdict {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).failed(source, now)
+    }
 }
 
 /// The one bearer token, or nothing.
@@ -63,4 +112,14 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let (scheme, token) = value.as_bytes().split_at_checked(7)?;
     let token = token.trim_ascii();
     (scheme.eq_ignore_ascii_case(b"bearer ") && !token.is_empty()).then_some(token)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        // Every route with a caller stands behind `require`.
+        let caller = parts.extensions.get::<Self>().cloned();
+        caller.ok_or_else(|| Problem::internal().into_response())
+    }
 }

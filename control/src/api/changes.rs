@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use mpgate_contract::{Ask, limits};
 use tokio::time::{Instant, timeout_at};
 
@@ -10,16 +11,10 @@ use super::input::Parameters;
 use super::problem::Problem;
 use super::{Answer, App, json_bytes};
 use crate::changes;
-use crate::store::Feed;
+use crate::service::{Caller, Greeting, Question};
 
-/// What the query asks for.
-struct Question {
-    ask: Ask,
-    limit: u32,
-    wait: Duration,
-}
-
-fn question(parameters: &Parameters) -> Result<Question, Problem> {
+/// What the query asks for, and for how long it may be held open.
+fn question(parameters: &Parameters) -> Result<(Question, Duration), Problem> {
     parameters.only(&["epoch", "since", "limit", "wait"])?;
     let epoch = parameters.get("epoch").unwrap_or_default().to_owned();
     if epoch.len() > limits::EPOCH_BYTES_MAX {
@@ -32,24 +27,59 @@ fn question(parameters: &Parameters) -> Result<Question, Problem> {
         Some(limit) => limit.min(limits::PAGE_ENTRIES_MAX as u64),
     };
     let wait = parameters.number("wait")?.unwrap_or(0).min(limits::WAIT_SECONDS_MAX);
-    Ok(Question {
+    let question = Question {
         ask: Ask { epoch, since: parameters.number("since")?.unwrap_or(0) },
-        limit: u32::try_from(limit).unwrap_or(1),
-        wait: Duration::from_secs(wait),
-    })
+        // One more than wanted, so that the page knows whether it holds everything.
+        limit: u32::try_from(limit).unwrap_or(1).saturating_add(1),
+    };
+    Ok((question, Duration::from_secs(wait)))
 }
 
-pub(super) async fn get(State(mut app): State<App>, parameters: Parameters) -> Answer {
-    let question = question(&parameters)?;
-    let deadline = Instant::now() + question.wait;
+/// What a gateway says of itself, in headers. What is not there, or no text, is empty.
+fn greeting(headers: &HeaderMap) -> Greeting {
+    let text = |name: &str, bytes_max: usize| {
+        let value = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        value.get(..bytes_max).unwrap_or(value).to_owned()
+    };
+    let instance = text("x-mpgate-instance", INSTANCE_BYTES_MAX);
+    let is_instance =
+        instance.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    let capabilities = text("x-mpgate-capabilities", TEXT_BYTES_MAX);
+    let named = capabilities.split(',').map(str::trim).filter(|name| !name.is_empty());
+    Greeting {
+        gate: text("x-mpgate-gate", TEXT_BYTES_MAX),
+        node: text("x-mpgate-node", TEXT_BYTES_MAX),
+        instance: if is_instance { instance } else { String::new() },
+        version: text("x-mpgate-version", VERSION_BYTES_MAX),
+        capabilities: named.take(limits::REQUIRES_MAX).map(str::to_owned).collect(),
+    }
+}
+
+/// A random number in hexadecimal.
+const INSTANCE_BYTES_MAX: usize = 16;
+
+/// `0.1.0`, perhaps with a commit.
+const VERSION_BYTES_MAX: usize = 64;
+
+/// A node id, a gate's name, a list of capabilities.
+const TEXT_BYTES_MAX: usize = 255;
+
+pub(super) async fn get(
+    State(mut app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    parameters: Parameters,
+) -> Answer {
+    let (question, wait) = question(&parameters)?;
+    let greeting = greeting(&headers);
+    let deadline = Instant::now() + wait;
     // Before the first read: a commit between a read and the wait after it is not missed.
-    let mut head = app.store.watch_head();
+    let mut head = app.service.watch_head();
     loop {
-        // One more than wanted, so that the page knows whether it holds everything.
-        let feed = app.store.changes(&question.ask, question.limit.saturating_add(1)).await?;
-        if !is_level(&feed) || *app.stopping.borrow() || Instant::now() >= deadline {
+        let feed = app.service.changes(&caller, &question, &greeting).await?;
+        if !feed.is_level() || *app.stopping.borrow() || Instant::now() >= deadline {
             let entries_max = usize::try_from(question.limit).unwrap_or(usize::MAX);
-            let page = changes::page(&feed, entries_max)
+            let page = changes::page(&feed, entries_max.saturating_sub(1))
                 .map_err(|error| crate::store::StoreError::Broken(error.into()))?;
             return Ok(json_bytes(page));
         }
@@ -63,9 +93,4 @@ pub(super) async fn get(State(mut app): State<App>, parameters: Parameters) -> A
         // When time is up the feed is read once more and sent as it is.
         timeout_at(deadline, news).await.ok();
     }
-}
-
-/// Whether the gate has everything already.
-fn is_level(feed: &Feed) -> bool {
-    !feed.reset && feed.from == feed.standing.head
 }

@@ -13,7 +13,7 @@ pub(super) async fn healthz() -> StatusCode {
 
 /// The database answers, and the process is not about to end.
 pub(super) async fn readyz(State(app): State<App>) -> Result<StatusCode, Problem> {
-    app.store.ping().await?;
+    app.service.ping().await?;
     let stopping = *app.stopping.borrow();
     Ok(if stopping { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK })
 }

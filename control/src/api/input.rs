@@ -8,12 +8,14 @@ use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
+use mpgate_contract::{ConsumerId, Environment};
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::problem::{Problem, Reason};
-use crate::store::Slice;
+use crate::model::Slice;
+use crate::service::{Filter, Listing};
 
 /// A name for people.
 pub(crate) const DISPLAY_NAME_CHARS_MAX: usize = 200;
@@ -39,6 +41,18 @@ impl Members {
                 format!("This member is not known here; known are {}.", known.join(", ")),
             )),
         }
+    }
+
+    /// A string that may be absent.
+    pub(super) fn text(&self, name: &str) -> Option<Result<String, Problem>> {
+        let value = self.0.get(name)?;
+        let wrong = || Problem::field(name, "This member is a string.");
+        Some(value.as_str().map(str::to_owned).ok_or_else(wrong))
+    }
+
+    /// The same members in the same words, whatever their order was.
+    pub(super) fn canonical(&self) -> String {
+        serde_json::to_string(&self.0).unwrap_or_default()
     }
 
     /// Whether the member is there, be it `null`.
@@ -128,6 +142,28 @@ pub(crate) fn expect_words(text: &str, chars_max: usize) -> Result<(), String> {
     Ok(())
 }
 
+/// Reads a duration as protobuf's JSON writes it: `604800s`.
+pub(super) fn seconds(value: &Value) -> Result<i64, String> {
+    const RULE: &str = "a duration is whole seconds and an s, like 604800s";
+    let digits = value.as_str().and_then(|text| text.strip_suffix('s')).ok_or(RULE)?;
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(RULE.to_owned());
+    }
+    digits.parse().map_err(|_| RULE.to_owned())
+}
+
+/// Reads an environment.
+pub(super) fn environment(word: &str) -> Result<Environment, &'static str> {
+    crate::store::environment(word).ok_or("An environment is production, staging or development.")
+}
+
+/// Reads a consumer by its full name.
+pub(super) fn consumer_name(text: &str) -> Result<ConsumerId, String> {
+    let id = text.strip_prefix("measurementConsumers/");
+    let id = id.ok_or("A consumer is named like measurementConsumers/acme.")?;
+    ConsumerId::parse(id).map_err(|error| error.to_string())
+}
+
 /// Reads a truth.
 pub(super) fn truth(value: &Value) -> Result<bool, String> {
     value.as_bool().ok_or_else(|| "This member is true or false.".to_owned())
@@ -206,6 +242,13 @@ impl Parameters {
         }
     }
 
+    /// The same parameters in the same words, whatever their order was; without the id that tells
+    /// repeated requests.
+    pub(super) fn canonical(&self) -> String {
+        let told = self.0.iter().filter(|(name, _)| *name != "requestId");
+        told.map(|(name, value)| format!("{name:?}={value:?}")).collect::<Vec<_>>().join("&")
+    }
+
     /// A parameter as it came.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
@@ -234,9 +277,10 @@ impl Parameters {
         })
     }
 
-    /// What every list takes (AIP-158): `pageSize`, `pageToken`, `showDeleted`.
-    pub(super) fn slice(&self) -> Result<Slice, Problem> {
-        self.only(&["pageSize", "pageToken", "showDeleted"])?;
+    /// What every list takes (AIP-158, AIP-160): `pageSize`, `pageToken`, `showDeleted`, and `filter` over
+    /// these members; and what this list takes beside.
+    pub(super) fn listing(&self, members: &[&str], beside: &[&str]) -> Result<Listing, Problem> {
+        self.only(&[&["pageSize", "pageToken", "showDeleted", "filter"], beside].concat())?;
         let size = match self.number("pageSize")? {
             None | Some(0) => PAGE_SIZE_DEFAULT,
             Some(size) => u32::try_from(size).unwrap_or(PAGE_SIZE_MAX).min(PAGE_SIZE_MAX),
@@ -251,17 +295,19 @@ impl Parameters {
             "false" => Ok(false),
             _ => Err("showDeleted is true or false"),
         })?;
-        Ok(Slice {
+        let filter = self.parse("filter", |text| Filter::parse(text, members))?;
+        let slice = Slice {
             after: after.unwrap_or(0),
             limit: size,
             show_deleted: show_deleted.unwrap_or(false),
-        })
+        };
+        Ok(Listing { slice, filter: filter.unwrap_or_default() })
     }
 }
 
 const PAGE_TOKEN_RULE: &str = "pageToken is the nextPageToken of the page before";
 
-/// The token that [`Parameters::slice`] reads; empty when there is no next page.
+/// The token that [`Parameters::listing`] reads; empty when there is no next page.
 pub(super) fn page_token(next: Option<u64>) -> String {
     next.map(|after| format!("{after:016x}")).unwrap_or_default()
 }

@@ -2,87 +2,24 @@
 //! no other; its digest is in none. A restriction that a key does not have is not in its resource.
 
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use mpgate_contract::{
-    CertificateName, EventPattern, Grant, KeyId, Network, SenderName, State as Life, StreamId,
-    limits,
+    CertificateName, ConsumerId, Digest, EventPattern, KeyId, Network, Secret, SenderName,
+    StreamId, limits,
 };
-use serde::Serialize;
 
 use super::input::{
-    DESCRIPTION_CHARS_MAX, DISPLAY_NAME_CHARS_MAX, Members, Parameters, page_token, text, words,
+    DESCRIPTION_CHARS_MAX, DISPLAY_NAME_CHARS_MAX, Members, Parameters, seconds, text, words,
 };
+use super::mutation::{Call, MUTATION_PARAMETERS, answer};
 use super::problem::Problem;
-use super::{Answer, App, consumer_id, json, mask, state_label};
-use crate::keys::{Shown, issue_key};
-use crate::store::{KeyPatch, KeyRecord, NewKey, Refusal, Seconds};
+use super::{Answer, App, changed, consumer_id, json, list as list_of};
+use crate::model::{KeyPatch, Refusal, Seconds};
+use crate::service::{Adopted, Caller, NewKey, OVERLAP_DEFAULT, Rotation, Streams};
 use crate::time;
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Resource {
-    name: String,
-    nickname: String,
-    description: String,
-    sender: String,
-    data_streams: Vec<StreamId>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    events: Vec<EventPattern>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    source_networks: Vec<Network>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    certificate_names: Vec<CertificateName>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    not_before: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expire_time: Option<String>,
-    state: &'static str,
-    revision: u64,
-    create_time: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    revoke_time: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    authentication_key: Option<Shown>,
-}
-
-impl Resource {
-    fn new(record: KeyRecord, now: Seconds, authentication_key: Option<Shown>) -> Self {
-        let grant = record.grant;
-        let end = grant.expire_time.and_then(|time| Seconds::try_from(time).ok());
-        let start = grant.not_before.and_then(|time| Seconds::try_from(time).ok());
-        let active = record.state == Life::Active;
-        Self {
-            name: format!("measurementConsumers/{}/apiKeys/{}", record.consumer, grant.key_id),
-            nickname: record.nickname,
-            description: record.description,
-            sender: grant.sender.to_string(),
-            data_streams: grant.streams,
-            events: grant.events,
-            source_networks: grant.source_networks,
-            certificate_names: grant.certificate_names,
-            not_before: start.map(time::to_text),
-            expire_time: end.map(time::to_text),
-            state: match end {
-                Some(end) if active && end <= now => "EXPIRED",
-                _ => state_label(active),
-            },
-            revision: record.revision,
-            create_time: time::to_text(record.create_time),
-            revoke_time: record.revoke_time.map(time::to_text),
-            authentication_key,
-        }
-    }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct List {
-    api_keys: Vec<Resource>,
-    next_page_token: String,
-}
-
-fn key_id(id: &str) -> Result<KeyId, Problem> {
-    KeyId::parse(id).map_err(|_| Refusal::NoKey.into())
-}
+/// The member that shows the secret, as the Cross-Media Measurement API names it.
+const SECRET: &str = "authenticationKey";
 
 /// What of a key can be changed later; the rest of what a key is made of is its sender.
 const CHANGEABLE: [&str; 8] = [
@@ -95,6 +32,38 @@ const CHANGEABLE: [&str; 8] = [
     "notBefore",
     "expireTime",
 ];
+
+const FILTERED: &[&str] = &[
+    "name",
+    "nickname",
+    "description",
+    "sender",
+    "environment",
+    "dataStreams",
+    "events",
+    "sourceNetworks",
+    "certificateNames",
+    "notBefore",
+    "expireTime",
+    "state",
+    "origin",
+    "predecessor",
+    "successor",
+    "revision",
+    "createTime",
+    "revokeTime",
+    "lastUseTime",
+    "lastRefuseTime",
+    "advice",
+];
+
+fn key_id(id: &str) -> Result<KeyId, Problem> {
+    KeyId::parse(id).map_err(|_| Refusal::NoKey.into())
+}
+
+fn time_of(members: &Members, name: &str) -> Result<Option<u64>, Problem> {
+    Ok(members.optional(name, text(time::parse))?.map(Seconds::unsigned_abs))
+}
 
 /// The members of [`CHANGEABLE`], each by the rule of its type.
 struct Given {
@@ -110,10 +79,6 @@ struct Given {
 
 impl Given {
     fn read(members: &Members) -> Result<Self, Problem> {
-        let time = |name| {
-            let seconds = members.optional(name, text(time::parse))?;
-            Ok::<_, Problem>(seconds.map(Seconds::unsigned_abs))
-        };
         Ok(Self {
             nickname: members.optional("nickname", words(DISPLAY_NAME_CHARS_MAX))?,
             description: members.optional("description", words(DESCRIPTION_CHARS_MAX))?,
@@ -129,8 +94,8 @@ impl Given {
                 limits::CERTIFICATE_NAMES_PER_GRANT_MAX,
                 CertificateName::parse,
             )?,
-            not_before: time("notBefore")?,
-            expire_time: time("expireTime")?,
+            not_before: time_of(members, "notBefore")?,
+            expire_time: time_of(members, "expireTime")?,
         })
     }
 
@@ -139,58 +104,78 @@ impl Given {
             Problem::field("dataStreams", "dataStreams is required: a key writes some stream.")
         })
     }
+
+    /// As a new key of this consumer.
+    fn new_key(self, consumer: ConsumerId, sender: SenderName) -> Result<NewKey, Problem> {
+        Ok(NewKey {
+            consumer,
+            sender,
+            streams: Streams::Named(Self::streams(self.streams)?),
+            events: self.events.unwrap_or_default(),
+            source_networks: self.source_networks.unwrap_or_default(),
+            certificate_names: self.certificate_names.unwrap_or_default(),
+            not_before: self.not_before,
+            expire_time: self.expire_time,
+            nickname: self.nickname.unwrap_or_default(),
+            description: self.description.unwrap_or_default(),
+        })
+    }
 }
 
 pub(super) async fn create(
     State(app): State<App>,
+    call: Call,
     Path(mc): Path<String>,
     parameters: Parameters,
     members: Members,
 ) -> Answer {
-    parameters.only(&[])?;
+    parameters.only(&["requestId"])?;
     let consumer = consumer_id(&mc)?;
     members.only(&[&["sender"], &CHANGEABLE[..]].concat())?;
     let sender = members.required("sender", text(SenderName::parse))?;
-    let given = Given::read(&members)?;
-    let streams = Given::streams(given.streams)?;
-    let now = time::now();
-    let issued = issue_key()?;
-    let key = NewKey {
-        consumer: &consumer,
-        digest: issued.digest,
-        grant: Grant {
-            key_id: issued.id,
-            sender,
-            streams,
-            not_before: given.not_before,
-            expire_time: given.expire_time,
-            events: given.events.unwrap_or_default(),
-            source_networks: given.source_networks.unwrap_or_default(),
-            certificate_names: given.certificate_names.unwrap_or_default(),
-            requires: vec![],
-        },
-        nickname: given.nickname.unwrap_or_default(),
-        description: given.description.unwrap_or_default(),
+    let new = Given::read(&members)?.new_key(consumer, sender)?;
+    let mutation = call.mutation(&parameters, Some(&members))?;
+    answer(app.service.create_key(&mutation, new).await?, SECRET)
+}
+
+/// Either the secret itself or, from an admin, the SHA-256 of it.
+pub(super) async fn adopt(
+    State(app): State<App>,
+    call: Call,
+    Path(mc): Path<String>,
+    parameters: Parameters,
+    members: Members,
+) -> Answer {
+    parameters.only(&["requestId"])?;
+    let consumer = consumer_id(&mc)?;
+    members.only(&[&["secret", "digest", "sender"], &CHANGEABLE[..]].concat())?;
+    let sender = members.required("sender", text(SenderName::parse))?;
+    let secret = members.optional("secret", text(|text| Ok::<_, String>(text.to_owned())))?;
+    let adopted = match (secret, members.optional("digest", text(Digest::from_hex))?) {
+        (Some(secret), None) => Adopted::Secret(Secret::new(secret.into_bytes())),
+        (None, Some(digest)) => Adopted::Digest(digest),
+        _ => {
+            return Err(Problem::field("secret", "Send the secret, or else the digest of it."));
+        }
     };
-    let record = app.store.create_key(&key, now).await?;
-    json(&Resource::new(record, now, Some(issued.secret)))
+    let new = Given::read(&members)?.new_key(consumer, sender)?;
+    let mutation = call.mutation(&parameters, Some(&members))?;
+    answer(app.service.adopt_key(&mutation, new, adopted).await?, SECRET)
 }
 
 /// What is changed is told as for a stream: by `updateMask`, or by what is there; `null` clears.
 pub(super) async fn patch(
     State(app): State<App>,
+    call: Call,
     Path((mc, key)): Path<(String, String)>,
     parameters: Parameters,
     members: Members,
 ) -> Answer {
-    parameters.only(&["updateMask"])?;
+    parameters.only(&["updateMask", "requestId", "etag"])?;
     let (consumer, id) = (consumer_id(&mc)?, key_id(&key)?);
-    if members.has("sender") {
-        return Err(Problem::field("sender", SENDER_RULE));
-    }
-    members.only(&CHANGEABLE)?;
-    let chosen = parameters.get("updateMask").map(chosen).transpose()?;
-    let changes = |name| chosen.as_ref().map_or(members.has(name), |names| names.contains(&name));
+    expect_no_sender(&parameters, &members)?;
+    members.only(&[&["etag"], &CHANGEABLE[..]].concat())?;
+    let changes = changed(&parameters, &members, &CHANGEABLE)?;
     let given = Given::read(&members)?;
     let patch = KeyPatch {
         nickname: changes("nickname").then_some(given.nickname.unwrap_or_default()),
@@ -204,50 +189,82 @@ pub(super) async fn patch(
         not_before: changes("notBefore").then_some(given.not_before),
         expire_time: changes("expireTime").then_some(given.expire_time),
     };
-    let now = time::now();
-    json(&Resource::new(app.store.patch_key(&consumer, &id, patch, now).await?, now, None))
+    let mutation = call.mutation(&parameters, Some(&members))?;
+    answer(app.service.patch_key(&mutation, &consumer, &id, patch).await?, SECRET)
 }
 
-const SENDER_RULE: &str = "A key keeps its sender: metrics and trails name it. Create a new key for the other \
-     sender, then delete this one.";
-
-fn chosen(update_mask: &str) -> Result<Vec<&str>, Problem> {
-    if update_mask.split(',').any(|name| name.trim() == "sender") {
-        return Err(Problem::field("updateMask", SENDER_RULE));
+fn expect_no_sender(parameters: &Parameters, members: &Members) -> Result<(), Problem> {
+    const RULE: &str = "A key keeps its sender: metrics and trails name it. Create a new key for the other \
+         sender, then delete this one.";
+    let mask = parameters.get("updateMask").unwrap_or_default();
+    if members.has("sender") {
+        return Err(Problem::field("sender", RULE));
     }
-    mask(update_mask, &CHANGEABLE)
+    if mask.split(',').any(|name| name.trim() == "sender") {
+        return Err(Problem::field("updateMask", RULE));
+    }
+    Ok(())
+}
+
+/// The custom methods of a key (AIP-136): `:rotate`, `:disable`, `:enable`.
+pub(super) async fn turn(
+    State(app): State<App>,
+    call: Call,
+    Path((mc, key)): Path<(String, String)>,
+    parameters: Parameters,
+    members: Members,
+) -> Answer {
+    parameters.only(&["requestId"])?;
+    let (key, verb) = key.split_once(':').unwrap_or((&key, ""));
+    let consumer = consumer_id(&mc)?;
+    let known: &[&str] = match verb {
+        "rotate" => &["overlap", "expireTime", "etag"],
+        "disable" | "enable" => &["etag"],
+        _ => return Err(Problem::of_status(StatusCode::NOT_FOUND)),
+    };
+    let id = key_id(key)?;
+    members.only(known)?;
+    let rotation = Rotation {
+        overlap: members.optional("overlap", seconds)?.unwrap_or(OVERLAP_DEFAULT),
+        expire_time: time_of(&members, "expireTime")?,
+    };
+    let mutation = call.mutation(&parameters, Some(&members))?;
+    let outcome = match verb {
+        "rotate" => app.service.rotate_key(&mutation, &consumer, &id, rotation).await?,
+        "disable" => app.service.disable_key(&mutation, &consumer, &id).await?,
+        _ => app.service.enable_key(&mutation, &consumer, &id).await?,
+    };
+    answer(outcome, SECRET)
 }
 
 pub(super) async fn list(
     State(app): State<App>,
+    caller: Caller,
     Path(mc): Path<String>,
     parameters: Parameters,
 ) -> Answer {
-    let part = app.store.keys(&consumer_id(&mc)?, parameters.slice()?).await?;
-    let now = time::now();
-    json(&List {
-        api_keys: part.items.into_iter().map(|key| Resource::new(key, now, None)).collect(),
-        next_page_token: page_token(part.next),
-    })
+    let listing = parameters.listing(FILTERED, &[])?;
+    list_of("apiKeys", app.service.keys(&caller, &consumer_id(&mc)?, listing).await?)
 }
 
 pub(super) async fn get(
     State(app): State<App>,
+    caller: Caller,
     Path((mc, key)): Path<(String, String)>,
     parameters: Parameters,
 ) -> Answer {
     parameters.only(&[])?;
-    let record = app.store.key(&consumer_id(&mc)?, &key_id(&key)?).await?;
-    json(&Resource::new(record, time::now(), None))
+    json(&app.service.key(&caller, &consumer_id(&mc)?, &key_id(&key)?).await?)
 }
 
 pub(super) async fn delete(
     State(app): State<App>,
+    call: Call,
     Path((mc, key)): Path<(String, String)>,
     parameters: Parameters,
 ) -> Answer {
-    parameters.only(&[])?;
-    let now = time::now();
-    let record = app.store.revoke_key(&consumer_id(&mc)?, &key_id(&key)?, now).await?;
-    json(&Resource::new(record, now, None))
+    parameters.only(&MUTATION_PARAMETERS)?;
+    let (consumer, id) = (consumer_id(&mc)?, key_id(&key)?);
+    let mutation = call.mutation(&parameters, None)?;
+    answer(app.service.revoke_key(&mutation, &consumer, &id).await?, SECRET)
 }

@@ -1,13 +1,17 @@
 //! The HTTP API: routes, and what they share. Handlers hold no SQL; they read a request, ask the
 //! store, and write a resource (AIP names, lowerCamelCase members, RFC 3339 times).
 
+mod audit;
 pub(crate) mod auth;
 mod changes;
 mod consumers;
+mod gateways;
 mod health;
 pub(crate) mod input;
 mod keys;
+mod mutation;
 pub(crate) mod observe;
+mod openapi;
 mod principals;
 pub(crate) mod problem;
 mod streams;
@@ -17,14 +21,18 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, delete, get, patch, post};
 use mpgate_contract::ConsumerId;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use tokio::sync::watch;
 
-use self::auth::{Permission, require};
+pub(crate) use self::auth::FailureLimit;
+use self::auth::require;
+use self::input::{Members, Parameters, page_token};
 use self::problem::Problem;
-use crate::store::{Refusal, Store};
+use crate::model::Refusal;
+use crate::service::{Listed, Permission, Service};
 
 /// A body may be this large. The largest good one, a key with a full grant, has about 13 KiB.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -32,39 +40,75 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 /// What every handler works with.
 #[derive(Clone)]
 pub(crate) struct App {
-    pub(crate) store: Store,
+    pub(crate) service: Service,
+    /// How often authentication failed, and from where.
+    pub(crate) failures: FailureLimit,
     /// Turns true when the process is about to end: held-open requests are answered.
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
+/// A route: its path, what it needs, its handlers. Permissions differ by method, so a path may appear
+/// twice.
+type Route = (&'static str, Permission, MethodRouter<App>);
+
+fn routes() -> Vec<Route> {
+    use Permission::{
+        ManageConsumers, ManagePrincipals, Read, ReadAudit, ReadChanges, ReadGateways, Write,
+    };
+    const CONSUMER: &str = "/v1/measurementConsumers/{mc}";
+    const STREAMS: &str = "/v1/measurementConsumers/{mc}/dataStreams";
+    const STREAM: &str = "/v1/measurementConsumers/{mc}/dataStreams/{stream}";
+    const KEYS: &str = "/v1/measurementConsumers/{mc}/apiKeys";
+    const KEY: &str = "/v1/measurementConsumers/{mc}/apiKeys/{key}";
+    const PRINCIPAL: &str = "/v1/principals/{principal}";
+    vec![
+        ("/v1/measurementConsumers", Read, get(consumers::list)),
+        ("/v1/measurementConsumers", ManageConsumers, post(consumers::create)),
+        (CONSUMER, Read, get(consumers::get)),
+        (CONSUMER, ManageConsumers, patch(consumers::patch).delete(consumers::delete)),
+        (STREAMS, Read, get(streams::list)),
+        (STREAMS, Write, post(streams::create)),
+        (STREAM, Read, get(streams::get)),
+        (STREAM, Write, patch(streams::patch).delete(streams::delete)),
+        (KEYS, Read, get(keys::list)),
+        (KEYS, Write, post(keys::create)),
+        ("/v1/measurementConsumers/{mc}/apiKeys:adopt", Write, post(keys::adopt)),
+        (KEY, Read, get(keys::get)),
+        // `{key}:rotate` and its like: see `keys::turn`.
+        (KEY, Write, patch(keys::patch).delete(keys::delete).post(keys::turn)),
+        ("/v1/principals", ManagePrincipals, get(principals::list).post(principals::create)),
+        (
+            PRINCIPAL,
+            ManagePrincipals,
+            get(principals::get)
+                .patch(principals::patch)
+                .delete(principals::delete)
+                .post(principals::turn),
+        ),
+        ("/v1/principals/{principal}/tokens", ManagePrincipals, get(principals::tokens)),
+        (
+            "/v1/principals/{principal}/tokens/{token}",
+            ManagePrincipals,
+            delete(principals::revoke_token),
+        ),
+        ("/v1/auditEvents", ReadAudit, get(audit::list)),
+        ("/v1/gateways", ReadGateways, get(gateways::list)),
+        ("/v1/gateways/{gateway}", ReadGateways, get(gateways::get)),
+        ("/v1/allowlist/changes", ReadChanges, get(changes::get)),
+    ]
+}
+
 /// All routes.
 pub(crate) fn router(app: App) -> Router {
-    let guarded = |router: Router<App>, permission| {
-        router.route_layer(from_fn_with_state((app.clone(), permission), require))
-    };
-    let administration = Router::new()
-        .route("/v1/measurementConsumers", get(consumers::list).post(consumers::create))
-        .route("/v1/measurementConsumers/{mc}", get(consumers::get).delete(consumers::delete))
-        .route(
-            "/v1/measurementConsumers/{mc}/dataStreams",
-            get(streams::list).post(streams::create),
-        )
-        .route(
-            "/v1/measurementConsumers/{mc}/dataStreams/{stream}",
-            get(streams::get).patch(streams::patch).delete(streams::delete),
-        )
-        .route("/v1/measurementConsumers/{mc}/apiKeys", get(keys::list).post(keys::create))
-        .route(
-            "/v1/measurementConsumers/{mc}/apiKeys/{key}",
-            get(keys::get).patch(keys::patch).delete(keys::delete),
-        )
-        .route("/v1/principals", get(principals::list).post(principals::create))
-        .route("/v1/principals/{principal}", get(principals::get).delete(principals::delete));
-    let feed = Router::new().route("/v1/allowlist/changes", get(changes::get));
-    let open =
-        Router::new().route("/healthz", get(health::healthz)).route("/readyz", get(health::readyz));
-    open.merge(guarded(administration, Permission::Administer))
-        .merge(guarded(feed, Permission::ReadChanges))
+    let mut router = Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/openapi.json", get(openapi::get));
+    for (path, permission, handlers) in routes() {
+        let guard = from_fn_with_state((app.clone(), permission), require);
+        router = router.route(path, handlers.route_layer(guard));
+    }
+    router
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .fallback(|| async { Problem::of_status(StatusCode::NOT_FOUND) })
         .layer(from_fn(observe::observe))
@@ -91,12 +135,27 @@ fn consumer_id(text: &str) -> Result<ConsumerId, Problem> {
     ConsumerId::parse(text).map_err(|_| Refusal::NoConsumer.into())
 }
 
-/// The words of the API for the life of a resource.
-fn state_label(active: bool) -> &'static str {
-    if active { "ACTIVE" } else { "REVOKED" }
+/// A list in its member, with the way to its next part.
+fn list(member: &str, listed: Listed) -> Answer {
+    let mut members = Map::new();
+    members.insert(member.to_owned(), Value::Array(listed.items));
+    members.insert("nextPageToken".to_owned(), page_token(listed.next).into());
+    json(&members)
 }
 
-/// `updateMask`: which members a change is about.
+/// Which members a patch is about. Without `updateMask` those that are present; with it those it names,
+/// and one that it names and that is absent is cleared (AIP-134). `null` clears too.
+fn changed<'a>(
+    parameters: &'a Parameters,
+    members: &'a Members,
+    known: &[&str],
+) -> Result<impl Fn(&str) -> bool + use<'a>, Problem> {
+    let chosen = parameters.get("updateMask").map(|text| mask(text, known)).transpose()?;
+    Ok(move |name: &str| {
+        chosen.as_ref().map_or_else(|| members.has(name), |names| names.contains(&name))
+    })
+}
+
 fn mask<'a>(text: &'a str, known: &[&str]) -> Result<Vec<&'a str>, Problem> {
     let names: Vec<_> = text.split(',').map(str::trim).collect();
     match names.iter().find(|name| !known.contains(name)) {

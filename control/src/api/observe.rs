@@ -10,13 +10,18 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use tokio::task::JoinHandle;
 
-use super::problem::{PROBLEM_JSON, Problem};
+use super::problem::{IsLogged, PROBLEM_JSON, Problem};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-pub(super) async fn observe(request: Request, next: Next) -> Response {
+/// The id of a request, for its answer, the log and the trail.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(pub(crate) String);
+
+pub(super) async fn observe(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
+    request.extensions_mut().insert(RequestId(id.clone()));
     let method = known_method(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
 
@@ -32,6 +37,9 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
         response.headers_mut().insert(REQUEST_ID, value);
     }
 
+    if response.extensions().get::<IsLogged>().is_some() {
+        return response;
+    }
     let status = response.status().as_u16();
     let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -1,110 +1,168 @@
-//! `/v1/principals`. The token is in the answer that creates the principal, and in no other.
+//! `/v1/principals`. A token is in the answer that makes it, and in no other.
 
 use axum::extract::{Path, State};
-use serde::Serialize;
+use axum::http::StatusCode;
 
-use super::input::{DISPLAY_NAME_CHARS_MAX, Members, Parameters, page_token, text, words};
+use super::input::{
+    DISPLAY_NAME_CHARS_MAX, Members, Parameters, consumer_name, environment, seconds, text, words,
+};
+use super::mutation::{Call, MUTATION_PARAMETERS, answer};
 use super::problem::Problem;
-use super::{Answer, App, json, state_label};
-use crate::keys::{Shown, issue_token};
+use super::{Answer, App, changed, json, list as list_of};
+use crate::model::{Refusal, Role, Seconds, TokenId};
 use crate::names::PrincipalId;
-use crate::store::{Principal, Refusal, Role};
-use crate::time;
+use crate::service::{Caller, NewPrincipal, PRINCIPAL_CONSUMERS_MAX};
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Resource {
-    name: String,
-    display_name: String,
-    role: &'static str,
-    state: &'static str,
-    create_time: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    revoke_time: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    token: Option<Shown>,
-}
+/// The member that shows the token.
+const TOKEN: &str = "token";
 
-impl Resource {
-    fn new(principal: Principal, token: Option<Shown>) -> Self {
-        Self {
-            name: format!("principals/{}", principal.id),
-            display_name: principal.display_name,
-            role: principal.role.label(),
-            state: state_label(principal.revoke_time.is_none()),
-            create_time: time::to_text(principal.create_time),
-            revoke_time: principal.revoke_time.map(time::to_text),
-            token,
-        }
-    }
-}
+/// How long the other tokens go on, where the request does not say: a day, in seconds.
+const OVERLAP_DEFAULT: Seconds = 24 * 60 * 60;
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct List {
-    principals: Vec<Resource>,
-    next_page_token: String,
-}
+const CHANGEABLE: [&str; 3] = ["displayName", "measurementConsumers", "environment"];
+
+const FILTERED: &[&str] = &[
+    "name",
+    "displayName",
+    "role",
+    "measurementConsumers",
+    "environment",
+    "state",
+    "createTime",
+    "revokeTime",
+];
 
 fn principal_id(id: &str) -> Result<PrincipalId, Problem> {
     PrincipalId::parse(id).map_err(|_| Refusal::NoPrincipal.into())
 }
 
 fn role(word: &str) -> Result<Role, &'static str> {
-    Role::parse(word).ok_or("A role is admin or gateway.")
-}
-
-/// An id for a principal that nobody named: its role and 48 random bits.
-fn made_up_id(role: Role) -> Result<PrincipalId, Problem> {
-    let mut random = [0; 6];
-    getrandom::fill(&mut random)?;
-    PrincipalId::parse(&format!("{}-{}", role.label(), hex::encode(random)))
-        .map_err(|error| Problem::field("principalId", error.to_string()))
+    Role::parse(word).ok_or("A role is admin, owner, viewer or gateway.")
 }
 
 pub(super) async fn create(
     State(app): State<App>,
+    call: Call,
     parameters: Parameters,
     members: Members,
 ) -> Answer {
-    parameters.only(&[])?;
-    members.only(&["principalId", "displayName", "role"])?;
+    parameters.only(&["requestId"])?;
+    members.only(&[&["principalId", "role"], &CHANGEABLE[..]].concat())?;
     let role = members.required("role", text(role))?;
     let id = match members.optional("principalId", text(PrincipalId::parse))? {
         Some(id) => id,
-        None => made_up_id(role)?,
+        None => PrincipalId::made_up(role)?,
     };
-    let display_name =
-        members.optional("displayName", words(DISPLAY_NAME_CHARS_MAX))?.unwrap_or_default();
-    let issued = issue_token()?;
-    let principal =
-        app.store.create_principal(&id, &display_name, role, issued.digest, time::now()).await?;
-    json(&Resource::new(principal, Some(issued.token)))
+    let consumers = members.list("measurementConsumers", PRINCIPAL_CONSUMERS_MAX, consumer_name)?;
+    let new = NewPrincipal {
+        id,
+        display_name: members
+            .optional("displayName", words(DISPLAY_NAME_CHARS_MAX))?
+            .unwrap_or_default(),
+        role,
+        consumers: consumers.unwrap_or_default(),
+        environment: members.optional("environment", text(environment))?,
+    };
+    let mutation = call.mutation(&parameters, Some(&members))?;
+    answer(app.service.create_principal(&mutation, new).await?, TOKEN)
 }
 
-pub(super) async fn list(State(app): State<App>, parameters: Parameters) -> Answer {
-    let part = app.store.principals(parameters.slice()?).await?;
-    json(&List {
-        principals: part.items.into_iter().map(|item| Resource::new(item, None)).collect(),
-        next_page_token: page_token(part.next),
-    })
+pub(super) async fn list(State(app): State<App>, caller: Caller, parameters: Parameters) -> Answer {
+    let listing = parameters.listing(FILTERED, &[])?;
+    list_of("principals", app.service.principals(&caller, listing).await?)
 }
 
 pub(super) async fn get(
     State(app): State<App>,
+    caller: Caller,
     Path(principal): Path<String>,
     parameters: Parameters,
 ) -> Answer {
     parameters.only(&[])?;
-    json(&Resource::new(app.store.principal(&principal_id(&principal)?).await?, None))
+    json(&app.service.principal(&caller, &principal_id(&principal)?).await?)
+}
+
+pub(super) async fn patch(
+    State(app): State<App>,
+    call: Call,
+    Path(principal): Path<String>,
+    parameters: Parameters,
+    members: Members,
+) -> Answer {
+    parameters.only(&["updateMask", "requestId", "etag"])?;
+    let id = principal_id(&principal)?;
+    if members.has("role") {
+        let rule = "A principal keeps its role; create another one, then delete this one.";
+        return Err(Problem::field("role", rule));
+    }
+    members.only(&[&["etag"], &CHANGEABLE[..]].concat())?;
+    let changes = changed(&parameters, &members, &CHANGEABLE)?;
+    let display_name = members.optional("displayName", words(DISPLAY_NAME_CHARS_MAX))?;
+    let consumers = members.list("measurementConsumers", PRINCIPAL_CONSUMERS_MAX, consumer_name)?;
+    let environment = members.optional("environment", text(environment))?;
+    let mutation = call.mutation(&parameters, Some(&members))?;
+    let outcome = app.service.patch_principal(
+        &mutation,
+        &id,
+        changes("displayName").then_some(display_name.unwrap_or_default()),
+        changes("measurementConsumers").then_some(consumers.unwrap_or_default()),
+        changes("environment").then_some(environment),
+    );
+    answer(outcome.await?, TOKEN)
+}
+
+/// The custom method of a principal (AIP-136): `:rotate`.
+pub(super) async fn turn(
+    State(app): State<App>,
+    call: Call,
+    Path(principal): Path<String>,
+    parameters: Parameters,
+    members: Members,
+) -> Answer {
+    parameters.only(&["requestId"])?;
+    let Some(id) = principal.strip_suffix(":rotate") else {
+        return Err(Problem::of_status(StatusCode::NOT_FOUND));
+    };
+    let id = principal_id(id)?;
+    members.only(&["overlap", "etag"])?;
+    let overlap = members.optional("overlap", seconds)?.unwrap_or(OVERLAP_DEFAULT);
+    let mutation = call.mutation(&parameters, Some(&members))?;
+    answer(app.service.rotate_principal(&mutation, &id, overlap).await?, TOKEN)
 }
 
 pub(super) async fn delete(
     State(app): State<App>,
+    call: Call,
+    Path(principal): Path<String>,
+    parameters: Parameters,
+) -> Answer {
+    parameters.only(&MUTATION_PARAMETERS)?;
+    let id = principal_id(&principal)?;
+    let mutation = call.mutation(&parameters, None)?;
+    answer(app.service.revoke_principal(&mutation, &id).await?, TOKEN)
+}
+
+/// All of a principal's tokens; there are few.
+pub(super) async fn tokens(
+    State(app): State<App>,
+    caller: Caller,
     Path(principal): Path<String>,
     parameters: Parameters,
 ) -> Answer {
     parameters.only(&[])?;
+    let tokens = app.service.tokens(&caller, &principal_id(&principal)?).await?;
+    json(&serde_json::json!({"tokens": tokens}))
+}
+
+pub(super) async fn revoke_token(
+    State(app): State<App>,
+    call: Call,
+    Path((principal, token)): Path<(String, String)>,
+    parameters: Parameters,
+) -> Answer {
+    parameters.only(&["requestId"])?;
     let id = principal_id(&principal)?;
-    json(&Resource::new(app.store.revoke_principal(&id, time::now()).await?, None))
+    let token = TokenId::parse(&token).ok_or(Refusal::NoToken)?;
+    let mutation = call.mutation(&parameters, None)?;
+    answer(app.service.revoke_token(&mutation, &id, &token).await?, TOKEN)
 }

@@ -1,71 +1,32 @@
 //! `/v1/measurementConsumers/{mc}/dataStreams`.
 
 use axum::extract::{Path, State};
-use mpgate_contract::{Environment, Mode, State as Life, Stream, StreamId, UpstreamSecret};
-use serde::Serialize;
+use mpgate_contract::{Mode, Stream, StreamId, UpstreamSecret};
 
-use super::input::{DISPLAY_NAME_CHARS_MAX, Members, Parameters, page_token, text, truth, words};
+use super::input::{DISPLAY_NAME_CHARS_MAX, Members, Parameters, environment, text, truth, words};
+use super::mutation::{Call, MUTATION_PARAMETERS, answer};
 use super::problem::Problem;
-use super::{Answer, App, consumer_id, json, mask, state_label};
-use crate::store::{Refusal, StreamPatch, StreamRecord};
-use crate::time;
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Resource {
-    name: String,
-    stream_id: String,
-    display_name: String,
-    environment: Environment,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mode: Option<Mode>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    protocol_rules: Option<Mode>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    silent: Option<bool>,
-    upstream_secret: String,
-    state: &'static str,
-    revision: u64,
-    create_time: String,
-    update_time: String,
-}
-
-impl From<StreamRecord> for Resource {
-    fn from(record: StreamRecord) -> Self {
-        let stream = record.stream;
-        Self {
-            name: format!("measurementConsumers/{}/dataStreams/{}", stream.consumer, stream.id),
-            stream_id: stream.id.to_string(),
-            display_name: record.display_name,
-            environment: stream.environment,
-            mode: stream.mode,
-            protocol_rules: stream.protocol_rules,
-            silent: stream.silent,
-            upstream_secret: stream.upstream_secret.to_string(),
-            state: state_label(record.state == Life::Active),
-            revision: record.revision,
-            create_time: time::to_text(record.create_time),
-            update_time: time::to_text(record.update_time),
-        }
-    }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct List {
-    data_streams: Vec<Resource>,
-    next_page_token: String,
-}
+use super::{Answer, App, changed, consumer_id, json, list as list_of};
+use crate::model::{Refusal, StreamPatch};
+use crate::service::{Caller, NewStream};
 
 /// What of a stream can be changed later; its environment cannot, keys rely on it.
 const CHANGEABLE: [&str; 5] = ["displayName", "mode", "protocolRules", "silent", "upstreamSecret"];
 
-fn environment(word: &str) -> Result<Environment, &'static str> {
-    [Environment::Production, Environment::Staging, Environment::Development]
-        .into_iter()
-        .find(|environment| environment.label() == word)
-        .ok_or("An environment is production, staging or development.")
-}
+const FILTERED: &[&str] = &[
+    "name",
+    "streamId",
+    "displayName",
+    "environment",
+    "mode",
+    "protocolRules",
+    "silent",
+    "upstreamSecret",
+    "state",
+    "revision",
+    "createTime",
+    "updateTime",
+];
 
 fn mode(word: &str) -> Result<Mode, &'static str> {
     [Mode::Off, Mode::DryRun, Mode::Enforce]
@@ -80,11 +41,12 @@ fn stream_id(id: &str) -> Result<StreamId, Problem> {
 
 pub(super) async fn create(
     State(app): State<App>,
+    call: Call,
     Path(mc): Path<String>,
     parameters: Parameters,
     members: Members,
 ) -> Answer {
-    parameters.only(&[])?;
+    parameters.only(&["requestId"])?;
     let consumer = consumer_id(&mc)?;
     members.only(&[&["streamId", "environment"], &CHANGEABLE[..]].concat())?;
     let stream = Stream {
@@ -99,43 +61,41 @@ pub(super) async fn create(
     };
     let display_name =
         members.optional("displayName", words(DISPLAY_NAME_CHARS_MAX))?.unwrap_or_default();
-    json(&Resource::from(app.store.create_stream(&stream, &display_name, time::now()).await?))
+    let mutation = call.mutation(&parameters, Some(&members))?;
+    answer(app.service.create_stream(&mutation, NewStream { stream, display_name }).await?, "")
 }
 
 pub(super) async fn list(
     State(app): State<App>,
+    caller: Caller,
     Path(mc): Path<String>,
     parameters: Parameters,
 ) -> Answer {
-    let part = app.store.streams(&consumer_id(&mc)?, parameters.slice()?).await?;
-    json(&List {
-        data_streams: part.items.into_iter().map(Into::into).collect(),
-        next_page_token: page_token(part.next),
-    })
+    let listing = parameters.listing(FILTERED, &[])?;
+    list_of("dataStreams", app.service.streams(&caller, &consumer_id(&mc)?, listing).await?)
 }
 
 pub(super) async fn get(
     State(app): State<App>,
+    caller: Caller,
     Path((mc, stream)): Path<(String, String)>,
     parameters: Parameters,
 ) -> Answer {
     parameters.only(&[])?;
-    json(&Resource::from(app.store.stream(&consumer_id(&mc)?, &stream_id(&stream)?).await?))
+    json(&app.service.stream(&caller, &consumer_id(&mc)?, &stream_id(&stream)?).await?)
 }
 
-/// Without `updateMask` the members that are present are changed. With it those it names; one that
-/// it names and that is absent is cleared (AIP-134). `null` clears too.
 pub(super) async fn patch(
     State(app): State<App>,
+    call: Call,
     Path((mc, stream)): Path<(String, String)>,
     parameters: Parameters,
     members: Members,
 ) -> Answer {
-    parameters.only(&["updateMask"])?;
+    parameters.only(&["updateMask", "requestId", "etag"])?;
     let (consumer, id) = (consumer_id(&mc)?, stream_id(&stream)?);
-    members.only(&CHANGEABLE)?;
-    let chosen = parameters.get("updateMask").map(|text| mask(text, &CHANGEABLE)).transpose()?;
-    let changes = |name| chosen.as_ref().map_or(members.has(name), |names| names.contains(&name));
+    members.only(&[&["etag"], &CHANGEABLE[..]].concat())?;
+    let changes = changed(&parameters, &members, &CHANGEABLE)?;
     let mut patch = StreamPatch::default();
     let display_name = members.optional("displayName", words(DISPLAY_NAME_CHARS_MAX))?;
     if changes("displayName") {
@@ -157,15 +117,18 @@ pub(super) async fn patch(
         let policy = members.required("upstreamSecret", text(str::parse::<UpstreamSecret>))?;
         patch.upstream_secret = Some(policy);
     }
-    json(&Resource::from(app.store.patch_stream(&consumer, &id, patch, time::now()).await?))
+    let mutation = call.mutation(&parameters, Some(&members))?;
+    answer(app.service.patch_stream(&mutation, &consumer, &id, patch).await?, "")
 }
 
 pub(super) async fn delete(
     State(app): State<App>,
+    call: Call,
     Path((mc, stream)): Path<(String, String)>,
     parameters: Parameters,
 ) -> Answer {
-    parameters.only(&[])?;
+    parameters.only(&MUTATION_PARAMETERS)?;
     let (consumer, id) = (consumer_id(&mc)?, stream_id(&stream)?);
-    json(&Resource::from(app.store.delete_stream(&consumer, &id, time::now()).await?))
+    let mutation = call.mutation(&parameters, None)?;
+    answer(app.service.delete_stream(&mutation, &consumer, &id).await?, "")
 }

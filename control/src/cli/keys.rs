@@ -15,7 +15,7 @@ use super::output::{self, Column};
 use super::secret::{destination, show_once};
 use super::session::Session;
 use super::target::{self, Target};
-use crate::store::Seconds;
+use crate::model::Seconds;
 use crate::time;
 
 #[derive(Debug, Subcommand)]

@@ -230,7 +230,7 @@ async fn run_serve(arguments: ServeArgs) -> Result<(), CliError> {
     };
     let database = settings.database.clone();
     serve(settings).await.map_err(|error| match error {
-        ServeError::Open(_) | ServeError::Store(_) => {
+        ServeError::Open(_) | ServeError::Service(_) => {
             CliError::Failed(format!("the database {}: {error}", database.display()))
         }
         error => CliError::Failed(error.to_string()),

@@ -10,14 +10,15 @@ use axum::http::{HeaderMap, HeaderValue};
 use mpgate_contract::{ConsumerId, KeyId};
 use tonic::{Code, Request, Response, Status};
 
-use super::backend::{Backend, Caller, NewKey};
+use super::backend::{Backend, NewKey};
 use super::sender::{environment, sender};
 use super::status::{Subject, status};
 use super::wire::api_keys_server::ApiKeys;
 use super::wire::{ApiKey, CreateApiKeyRequest, DeleteApiKeyRequest};
 use crate::api::input::{DESCRIPTION_CHARS_MAX, DISPLAY_NAME_CHARS_MAX};
 use crate::api::observe::request_id;
-use crate::api::problem::{Problem, Reason};
+use crate::problem::{Problem, Reason};
+use crate::service::{Caller, Permission};
 
 /// The id of a call, for its answer, the log and the trail.
 const REQUEST_ID: &str = "x-request-id";
@@ -48,9 +49,9 @@ impl Methods {
         let metadata = metadata.into_headers();
         let id = request_id(&metadata);
         let call = Call { backend: self.backend.clone(), metadata, extensions, id: id.clone() };
-        let answer = tokio::spawn(work(call, message)).await.unwrap_or_else(|_| {
-            Err(status(&Problem::of_status(axum::http::StatusCode::INTERNAL_SERVER_ERROR), None))
-        });
+        let answer = tokio::spawn(work(call, message))
+            .await
+            .unwrap_or_else(|_| Err(status(&Problem::internal(), None)));
         let code = answer.as_ref().err().map_or(Code::Ok, Status::code);
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         if matches!(code, Code::Internal | Code::Unavailable) {
@@ -126,7 +127,7 @@ impl Call {
                     "The parent is the name of a measurement consumer: measurementConsumers/{id}.";
                 Problem::field("parent", rule)
             })?;
-        caller.may_write(&consumer)?;
+        caller.may_to(Permission::Write, &consumer)?;
         let given = message.api_key.ok_or_else(|| {
             Problem::field("api_key", "api_key is required: a nickname at least.")
         })?;
@@ -150,7 +151,7 @@ impl Call {
             let rule = "The name is that of an API key: measurementConsumers/{id}/apiKeys/{id}.";
             Problem::field("name", rule)
         })?;
-        caller.may_write(&consumer)?;
+        caller.may_to(Permission::Write, &consumer)?;
         // What cannot be an id is not there.
         let id = KeyId::parse(id).map_err(|_| {
             Problem::new(Reason::NotFound, "The measurement consumer has no such API key.")

@@ -4,7 +4,7 @@
 use axum::http::HeaderMap;
 use mpgate_contract::{Environment, SenderName};
 
-use crate::api::problem::Problem;
+use crate::problem::Problem;
 
 /// The metadata that name them.
 pub(super) const SENDER: &str = "x-mpgate-sender";

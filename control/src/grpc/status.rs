@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::api::problem::{Problem, Reason};
+use crate::problem::{Problem, Reason};
 
 /// Who gives the reasons: that of the Cross-Media Measurement API, so that its clients know them.
 const DOMAIN: &str = "halo.wfanet.org";
@@ -50,6 +50,8 @@ const fn code(reason: Reason) -> Code {
         Reason::MethodNotAllowed => Code::Unimplemented,
         Reason::AlreadyExists => Code::AlreadyExists,
         Reason::FailedPrecondition => Code::FailedPrecondition,
+        Reason::Aborted => Code::Aborted,
+        Reason::ResourceExhausted => Code::ResourceExhausted,
         Reason::Internal => Code::Internal,
         Reason::Unavailable => Code::Unavailable,
     }

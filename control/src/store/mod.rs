@@ -1,194 +1,47 @@
-//! What control remembers: the records, what may be asked of them, and why a change is refused.
-//! Every change is one transaction that takes its revision from the same locked counter, so commit
-//! order is revision order.
+//! What control remembers, behind a trait that a database implements: rows in, rows out, in
+//! transactions. The rules of what may be changed are in `service`; here is only what must hold of the
+//! data itself.
 //!
 //! No HTTP here, no JSON of the API, no secret in clear: only digests come in.
 
-mod sqlite;
+mod error;
+pub mod sqlite;
 
-use core::fmt;
+use async_trait::async_trait;
+use mpgate_contract::{ConsumerId, Digest, Environment, KeyId, State, StreamId};
+use tokio::sync::watch;
 
-use mpgate_contract::{
-    CertificateName, ConsumerId, Digest, EventPattern, Grant, Mode, Network, State, Stream,
-    StreamId, UpstreamSecret,
+use crate::model::{
+    AuditEvent, Consumer, Gateway, GatewayId, KeyRecord, KeyUse, Part, Principal, Scope, Seconds,
+    Slice, StreamRecord, Token, TokenId,
 };
-
 use crate::names::PrincipalId;
 
-pub use sqlite::{OpenError, Store};
+pub use error::{OpenError, StoreError};
 
-/// Unix seconds.
-pub type Seconds = i64;
+/// What a method of the store answers.
+pub type Stored<T> = Result<T, StoreError>;
 
-/// A tenant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Consumer {
-    /// The `{mc}` of `measurementConsumers/{mc}`; never given out twice.
-    pub id: ConsumerId,
-    /// For people.
-    pub display_name: String,
-    /// When it came.
-    pub create_time: Seconds,
-    /// When it was deleted.
-    pub delete_time: Option<Seconds>,
-}
+/// A database.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// One snapshot to read from: all answers are of the same moment.
+    async fn read(&self) -> Stored<Box<dyn Read>>;
 
-/// A stream: what the gate is told of it, and what only people need.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamRecord {
-    /// What the gate is told.
-    pub stream: Stream,
-    /// For people.
-    pub display_name: String,
-    /// `revoked` once it is deleted.
-    pub state: State,
-    /// Its last change.
-    pub revision: u64,
-    /// When it came.
-    pub create_time: Seconds,
-    /// When it last changed.
-    pub update_time: Seconds,
-}
+    /// The one transaction that may change something. It begins after every earlier one was
+    /// committed, so that revisions are given out in commit order. Dropped, it changes nothing.
+    async fn write(&self) -> Stored<Box<dyn Write>>;
 
-/// What of a stream may be changed. `None` leaves it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StreamPatch {
-    /// For people.
-    pub display_name: Option<String>,
-    /// `Some(None)` gives the stream back to the gate's default.
-    pub mode: Option<Option<Mode>>,
-    /// `Some(None)` gives the stream back to the gate's default.
-    pub protocol_rules: Option<Option<Mode>>,
-    /// `Some(None)` gives the stream back to the gate's default.
-    pub silent: Option<Option<bool>>,
-    /// Which secret the upstream is sent.
-    pub upstream_secret: Option<UpstreamSecret>,
-}
+    /// Tells of each commit that moved the head, also of other processes' ones, those a little later.
+    /// What it says is a hint: the truth is read.
+    fn watch_head(&self) -> watch::Receiver<Standing>;
 
-/// An API key, without its secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyRecord {
-    /// Whose it is.
-    pub consumer: ConsumerId,
-    /// What the gate is told.
-    pub grant: Grant,
-    /// For people.
-    pub nickname: String,
-    /// For people.
-    pub description: String,
-    /// `active` or `revoked`; expiry is a matter of the grant and the clock.
-    pub state: State,
-    /// Its last change.
-    pub revision: u64,
-    /// When it came.
-    pub create_time: Seconds,
-    /// When it was revoked.
-    pub revoke_time: Option<Seconds>,
-}
-
-/// A key that is about to be created.
-#[derive(Debug)]
-pub struct NewKey<'a> {
-    /// Whose it is.
-    pub consumer: &'a ConsumerId,
-    /// SHA-256 of its secret.
-    pub digest: Digest,
-    /// What it may do. The store writes what it `requires`.
-    pub grant: Grant,
-    /// For people.
-    pub nickname: String,
-    /// For people.
-    pub description: String,
-}
-
-/// What of a key may be changed. `None` leaves it. Its sender and its secret cannot: metrics and
-/// trails name the one, and somebody holds the other.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KeyPatch {
-    /// For people.
-    pub nickname: Option<String>,
-    /// For people.
-    pub description: Option<String>,
-    /// The streams it may write.
-    pub streams: Option<Vec<StreamId>>,
-    /// The events it may send; empty: all.
-    pub events: Option<Vec<EventPattern>>,
-    /// The networks it may send from; empty: any.
-    pub source_networks: Option<Vec<Network>>,
-    /// The certificate names of which it must bring one; empty: none is asked for.
-    pub certificate_names: Option<Vec<CertificateName>>,
-    /// `Some(None)`: it is valid at once.
-    pub not_before: Option<Option<u64>>,
-    /// `Some(None)`: it has no end.
-    pub expire_time: Option<Option<u64>>,
-}
-
-/// What a principal may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Everything.
-    Admin,
-    /// Read the allowlist's changes.
-    Gateway,
-}
-
-impl Role {
-    /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 2] = [Self::Admin, Self::Gateway];
-
-    /// The word for it: on the wire, in the database, in logs.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Admin => "admin",
-            Self::Gateway => "gateway",
-        }
-    }
-
-    /// Reads [`Role::label`].
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.label() == text)
-    }
-}
-
-/// Who calls the API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Principal {
-    /// The `{principal}` of `principals/{principal}`; never given out twice.
-    pub id: PrincipalId,
-    /// For people.
-    pub display_name: String,
-    /// What it may do.
-    pub role: Role,
-    /// When it came.
-    pub create_time: Seconds,
-    /// When its token was revoked.
-    pub revoke_time: Option<Seconds>,
-}
-
-/// Which part of a list is wanted: oldest first, after the item with this ordinal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slice {
-    /// The ordinal of the last item already seen; 0 for the first page.
-    pub after: u64,
-    /// How many at most.
-    pub limit: u32,
-    /// Deleted and revoked ones too.
-    pub show_deleted: bool,
-}
-
-/// One part of a list.
-#[derive(Debug)]
-pub struct Part<T> {
-    /// The items, newest last.
-    pub items: Vec<T>,
-    /// Where the next part goes on, if there is one.
-    pub next: Option<u64>,
+    /// Closes the database after what is under way.
+    async fn close(&self);
 }
 
 /// Where the allowlist stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     /// One life of one database.
     pub epoch: String,
@@ -196,20 +49,30 @@ pub struct Standing {
     pub head: u64,
 }
 
-/// What changed after a revision: keys and streams, each in order of revision and each cut at the
-/// limit, so that the first `limit` of both together are among them.
-#[derive(Debug)]
-pub struct Feed {
-    /// Read in the same transaction as the rows.
-    pub standing: Standing,
-    /// The revision after which the rows lie; 0 when the gate must start over.
-    pub from: u64,
-    /// Whether it must.
-    pub reset: bool,
-    /// Keys, tombstones included.
-    pub keys: Vec<FeedKey>,
-    /// Streams, tombstones included.
-    pub streams: Vec<FeedStream>,
+/// How many there are of what a consumer has, those that are deleted or revoked left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InUse {
+    /// Streams.
+    pub streams: u64,
+    /// Keys, disabled ones too.
+    pub keys: u64,
+}
+
+/// What may be counted over all consumers, those that are deleted or revoked left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// Consumers.
+    Consumers,
+    /// Streams.
+    Streams,
+    /// Keys, disabled ones too.
+    Keys,
+    /// Different senders of those keys.
+    Senders,
+    /// Principals.
+    Principals,
+    /// Administrators.
+    Admins,
 }
 
 /// A key as the feed shows it.
@@ -236,85 +99,155 @@ pub struct FeedStream {
     pub stream_json: String,
 }
 
-/// Why a change or a question is refused. Nothing was changed.
+/// Part of the feed: keys and streams that changed after a revision, each in order of revision and
+/// each cut at the limit, so that the first `limit` of both together are among them.
+#[derive(Debug, Default)]
+pub struct FeedRows {
+    /// Keys, tombstones included.
+    pub keys: Vec<FeedKey>,
+    /// Streams, tombstones included.
+    pub streams: Vec<FeedStream>,
+}
+
+/// A request that was done once and may be repeated.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// No such consumer.
-    NoConsumer,
-    /// The id is taken, or was.
-    ConsumerExists,
-    /// It is deleted and takes no more streams or keys.
-    ConsumerDeleted,
-    /// It still has this many active streams and keys.
-    ConsumerInUse(u64, u64),
-    /// The consumer has no such stream.
-    NoStream,
-    /// The id is taken, by this consumer or another.
-    StreamExists,
-    /// It is deleted and cannot be changed.
-    StreamDeleted,
-    /// This many active keys are granted it.
-    StreamInUse(u64),
-    /// There are as many as a gate takes.
-    TooManyStreams,
-    /// A grant names, in this place, a stream that the consumer does not have.
-    GrantNamesNoStream(usize, StreamId),
-    /// A grant names streams of two environments.
-    GrantMixesEnvironments,
-    /// A grant has this many bytes, more than a gate reads.
-    GrantTooLarge(usize),
-    /// A key would not begin before it ends.
-    KeyEndsBeforeItBegins,
-    /// A key would have ended already.
-    KeyEndsInThePast,
-    /// The consumer has no such key.
-    NoKey,
-    /// It is revoked and cannot be changed.
-    KeyRevoked,
-    /// No such principal.
-    NoPrincipal,
-    /// The id is taken, or was.
-    PrincipalExists,
-    /// Nobody could administer control without it.
-    LastAdmin,
+pub struct DoneRequest {
+    /// Which request it was: SHA-256 of what was asked for.
+    pub fingerprint: Digest,
+    /// The place in the trail of what it did.
+    pub ordinal: u64,
 }
 
-/// Why the store did not do as asked.
-#[derive(Debug)]
-pub enum StoreError {
-    /// The caller's doing.
-    Refused(Refusal),
-    /// The database is busy or gone; asking again may help.
-    Unavailable(sqlx::Error),
-    /// The database failed, or holds what this program would not have written.
-    Broken(Box<dyn core::error::Error + Send + Sync>),
+/// Reading, in one snapshot.
+#[async_trait]
+pub trait Read: Send {
+    /// Where the allowlist stands.
+    async fn standing(&mut self) -> Stored<Standing>;
+    /// How many there are.
+    async fn count(&mut self, what: Count) -> Stored<u64>;
+
+    /// A consumer, deleted or not.
+    async fn consumer(&mut self, id: &ConsumerId) -> Stored<Option<Consumer>>;
+    /// Consumers, in the order in which they came.
+    async fn consumers(&mut self, slice: Slice) -> Stored<Part<Consumer>>;
+    /// What a consumer has.
+    async fn in_use(&mut self, consumer: &ConsumerId) -> Stored<InUse>;
+
+    /// The latest stream of this id that this consumer has or had.
+    async fn stream(
+        &mut self,
+        consumer: &ConsumerId,
+        id: &StreamId,
+    ) -> Stored<Option<StreamRecord>>;
+    /// The active stream of this id, whoever has it.
+    async fn active_stream(&mut self, id: &StreamId) -> Stored<Option<StreamRecord>>;
+    /// A consumer's streams, in the order in which they came.
+    async fn streams(&mut self, consumer: &ConsumerId, slice: Slice) -> Stored<Part<StreamRecord>>;
+    /// How many keys that are not revoked are granted a stream.
+    async fn grants_of(&mut self, id: &StreamId) -> Stored<u64>;
+
+    /// A consumer's key, revoked or not.
+    async fn key(&mut self, consumer: &ConsumerId, id: &KeyId) -> Stored<Option<KeyRecord>>;
+    /// A consumer's keys, in the order in which they came.
+    async fn keys(&mut self, consumer: &ConsumerId, slice: Slice) -> Stored<Part<KeyRecord>>;
+    /// Whether a key of this digest is there, revoked or not.
+    async fn has_digest(&mut self, digest: Digest) -> Stored<bool>;
+    /// Whether a key that is not revoked has this sender.
+    async fn has_sender(&mut self, sender: &str) -> Stored<bool>;
+    /// What the gates saw of these keys, in their order.
+    async fn uses(&mut self, keys: &[KeyId]) -> Stored<Vec<KeyUse>>;
+
+    /// A principal, revoked or not.
+    async fn principal(&mut self, id: &PrincipalId) -> Stored<Option<Principal>>;
+    /// Principals, in the order in which they came.
+    async fn principals(&mut self, slice: Slice) -> Stored<Part<Principal>>;
+    /// The token of this digest and whose it is, whatever has become of both.
+    async fn token(&mut self, digest: Digest) -> Stored<Option<(Principal, Token)>>;
+    /// A principal's tokens, in the order in which they came.
+    async fn tokens(&mut self, principal: &PrincipalId) -> Stored<Vec<Token>>;
+
+    /// The trail, oldest first; or newest first, then before the event of that ordinal.
+    async fn audit(&mut self, slice: Slice, newest_first: bool) -> Stored<Part<AuditEvent>>;
+    /// The event at this place.
+    async fn audit_event(&mut self, ordinal: u64) -> Stored<Option<AuditEvent>>;
+    /// What this principal's request did, if it was done.
+    async fn request(
+        &mut self,
+        principal: &PrincipalId,
+        request_id: &str,
+    ) -> Stored<Option<DoneRequest>>;
+
+    /// Gateways seen since a time.
+    async fn gateways(&mut self, since: Seconds) -> Stored<Vec<Gateway>>;
+
+    /// What changed after a revision, of one scope.
+    async fn feed(&mut self, after: u64, scope: &Scope, limit: u32) -> Stored<FeedRows>;
 }
 
-impl fmt::Display for StoreError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(refusal) => write!(out, "refused: {refusal:?}"),
-            Self::Unavailable(error) => write!(out, "the database does not answer: {error}"),
-            Self::Broken(error) => write!(out, "the database failed: {error}"),
-        }
-    }
+/// Changing, in one transaction, which reads what it wrote.
+#[async_trait]
+pub trait Write: Read {
+    /// For calls of the methods that read.
+    fn reader(&mut self) -> &mut dyn Read;
+
+    /// Takes the next revision.
+    async fn next_revision(&mut self) -> Stored<u64>;
+    /// Begins a new life of the database: the head stays, the epoch is another.
+    async fn set_epoch(&mut self, epoch: &str) -> Stored<()>;
+
+    /// Adds a consumer.
+    async fn insert_consumer(&mut self, consumer: &Consumer) -> Stored<()>;
+    /// Writes a consumer anew.
+    async fn update_consumer(&mut self, consumer: &Consumer) -> Stored<()>;
+
+    /// Adds a stream, or takes up the deleted one of the same id, consumer and environment again.
+    async fn insert_stream(&mut self, stream: &StreamRecord) -> Stored<()>;
+    /// Writes a stream anew.
+    async fn update_stream(&mut self, stream: &StreamRecord) -> Stored<()>;
+
+    /// Adds a key.
+    async fn insert_key(&mut self, key: &KeyRecord, digest: Digest) -> Stored<()>;
+    /// Writes a key anew: all but its id, secret, consumer and environment.
+    async fn update_key(&mut self, key: &KeyRecord) -> Stored<()>;
+    /// Adds what the gates saw of keys. Keys that are not known are left out.
+    async fn add_uses(&mut self, uses: &[(KeyId, KeyUse)]) -> Stored<()>;
+
+    /// Adds a principal.
+    async fn insert_principal(&mut self, principal: &Principal) -> Stored<()>;
+    /// Writes a principal anew.
+    async fn update_principal(&mut self, principal: &Principal) -> Stored<()>;
+    /// Adds a token.
+    async fn insert_token(&mut self, token: &Token, digest: Digest) -> Stored<()>;
+    /// Writes a token's end anew.
+    async fn update_token(&mut self, token: &Token) -> Stored<()>;
+    /// Records when tokens were used; an earlier time than the recorded one changes nothing.
+    async fn touch_tokens(&mut self, uses: &[(TokenId, Seconds)]) -> Stored<()>;
+
+    /// Adds to the trail and answers the place.
+    async fn append(&mut self, event: &AuditEvent) -> Stored<u64>;
+    /// Remembers a request.
+    async fn put_request(
+        &mut self,
+        principal: &PrincipalId,
+        request_id: &str,
+        request: &DoneRequest,
+        now: Seconds,
+    ) -> Stored<()>;
+    /// Forgets requests from before a time.
+    async fn forget_requests(&mut self, before: Seconds) -> Stored<()>;
+
+    /// Writes what gateways said of themselves.
+    async fn put_gateways(&mut self, gateways: &[Gateway]) -> Stored<()>;
+    /// Forgets gateways that were last seen before a time.
+    async fn forget_gateways(&mut self, before: Seconds) -> Stored<Vec<GatewayId>>;
+
+    /// Makes all of it so, and wakes who waits for the head.
+    async fn commit(self: Box<Self>) -> Stored<()>;
 }
 
-impl core::error::Error for StoreError {}
-
-impl From<Refusal> for StoreError {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => {
-                Self::Unavailable(error)
-            }
-            error => Self::Broken(error.into()),
-        }
-    }
+/// The environment's word in the database.
+pub(crate) fn environment(word: &str) -> Option<Environment> {
+    [Environment::Production, Environment::Staging, Environment::Development]
+        .into_iter()
+        .find(|environment| environment.label() == word)
 }

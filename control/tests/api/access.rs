@@ -59,6 +59,10 @@ async fn each_route_with_each_token() {
             ("an admin", Some(admin.as_str()), of_admin),
         ] {
             let answer = control.call(method, path, token, body.as_ref()).await;
+            if status == 401 && answer.status == 429 {
+                assert_ne!(answer.header("retry-after"), "", "so many failures in a row");
+                continue;
+            }
             assert_eq!(answer.status, status, "{method} {path} by {who}: {}", answer.text);
             if status == 401 {
                 assert_eq!(answer.header("www-authenticate"), "Bearer");
@@ -102,7 +106,7 @@ async fn a_wrong_method_is_told_the_right_ones() {
     let control = Control::start(&directory);
     let keys = "/v1/measurementConsumers/acme/apiKeys";
     let key = "/v1/measurementConsumers/acme/apiKeys/000000000000";
-    for (path, allow) in [(keys, "GET,HEAD,POST"), (key, "GET,HEAD,PATCH,DELETE")] {
+    for (path, allow) in [(keys, "GET,HEAD,POST"), (key, "GET,HEAD,PATCH,DELETE,POST")] {
         let answer = control.call("PUT", path, Some(&control.admin), None).await;
         assert_eq!((answer.status, answer.header("allow")), (405, allow), "{path}");
     }

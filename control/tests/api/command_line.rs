@@ -154,7 +154,9 @@ fn an_operator_says_what_a_key_may_do() {
                 value => members.insert(member.clone(), value.clone()),
             };
         }
-        expected["revision"] = json!(revision + u64::from(!changes.is_empty()));
+        let revision = revision + u64::from(!changes.is_empty());
+        expected["revision"] = json!(revision);
+        expected["etag"] = json!(format!("r{revision}"));
         assert_eq!(json(&format!("keys update {name} {flags}")), expected, "{flags}");
     }
     let ending = json(&format!("keys update {name} --expires-in 90d"));

@@ -204,6 +204,7 @@ async fn a_key_changes_by_one_revision_a_change() {
             };
         }
         expected["revision"] = json!(revision);
+        expected["etag"] = json!(format!("r{revision}"));
         assert_eq!(changed, expected, "{row}");
         assert_eq!(control.get(&path).await.done(), expected, "{row}");
         let feed = control.get("/v1/allowlist/changes").await.done();

@@ -42,7 +42,8 @@ async fn a_database_of_the_first_version_is_served_and_changed() {
         json!({"name": key.trim_start_matches("/v1/"), "nickname": "Bills", "description": "nightly",
             "sender": "billing", "dataStreams": ["G-A", "G-B"], "notBefore": "2026-01-01T00:00:00Z",
             "expireTime": "2099-01-01T00:00:00Z", "state": "ACTIVE", "revision": 5,
-            "createTime": "2026-11-21T10:44:32Z"})
+            "createTime": "2026-11-21T10:44:32Z", "environment": "production", "origin": "issued",
+            "etag": "r5", "advice": ["NEVER_USED"]})
     );
     let old = control.get(stream).await.done();
     assert_eq!((&old["mode"], &old["protocolRules"]), (&json!("dry_run"), &json!(null)));

@@ -31,7 +31,10 @@ async fn a_consumer_comes_and_goes() {
     assert_eq!(control.get(ACME).await.done(), created);
     take_time(&mut created, "createTime");
     let name = "measurementConsumers/acme";
-    assert_eq!(created, json!({"name": name, "displayName": "Acme Ltd", "state": "ACTIVE"}));
+    assert_eq!(
+        created,
+        json!({"name": name, "displayName": "Acme Ltd", "state": "ACTIVE", "etag": "v1"})
+    );
 
     let mut deleted = control.delete(ACME).await.done();
     assert_eq!(control.delete(ACME).await.done(), deleted, "deleting twice changes nothing");
@@ -60,7 +63,7 @@ async fn a_stream_comes_changes_and_goes() {
         shown,
         json!({"name": "measurementConsumers/acme/dataStreams/1:23:web:aB4", "streamId": "1:23:web:aB4",
             "displayName": "Shop", "environment": "staging", "mode": "dry_run",
-            "upstreamSecret": "replace(GA4_SECRET)", "state": "ACTIVE", "revision": 1})
+            "upstreamSecret": "replace(GA4_SECRET)", "state": "ACTIVE", "revision": 1, "etag": "r1"})
     );
 
     // Rows: the mask, the body, and (mode, policy, display name, revision) afterwards.
@@ -109,7 +112,8 @@ async fn a_deleted_streams_id_can_be_taken_by_another_consumer() {
     let path = "/v1/measurementConsumers/other/dataStreams";
     let taken = control.post(path, body).await.done();
     assert_eq!((&taken["state"], &taken["revision"]), (&json!("ACTIVE"), &json!(3)));
-    assert_eq!(control.get(&format!("{ACME}/dataStreams/G-A")).await.status, 404);
+    let left = control.get(&format!("{ACME}/dataStreams/G-A")).await.done();
+    assert_eq!(left["state"], "REVOKED");
     let feed = control.get("/v1/allowlist/changes").await.done();
     assert_eq!(feed["streams"].as_array().map(Vec::len), Some(1), "one entry an id: {feed}");
     assert_eq!(feed["streams"][0]["stream"]["consumer"], "other");
@@ -144,7 +148,8 @@ async fn a_key_comes_and_is_revoked() {
         shown,
         json!({"name": name, "nickname": "Bills", "description": "nightly", "sender": "billing",
             "dataStreams": ["G-B", "G-A"], "notBefore": "2026-01-01T00:00:00Z",
-            "expireTime": "2099-01-01T00:00:00Z", "state": "ACTIVE", "revision": 3})
+            "expireTime": "2099-01-01T00:00:00Z", "state": "ACTIVE", "revision": 3, "etag": "r3",
+            "environment": "production", "origin": "issued", "advice": ["NEVER_USED"]})
     );
     let feed = control.get("/v1/allowlist/changes").await.done();
     let digest = mpgate_contract::Digest::of(secret.as_bytes()).to_string();
@@ -232,7 +237,7 @@ async fn a_principal_comes_and_is_revoked() {
     let name = "principals/edge-1";
     assert_eq!(
         created,
-        json!({"name": name, "displayName": "Edge", "role": "gateway", "state": "ACTIVE"})
+        json!({"name": name, "displayName": "Edge", "role": "gateway", "state": "ACTIVE", "etag": "v1"})
     );
     let feed = "/v1/allowlist/changes";
     assert_eq!(control.call("GET", feed, Some(&token), None).await.status, 200);

@@ -1,140 +1,147 @@
 //! Principals and the digests of their tokens. They are not on the allowlist and take no revision.
 
 use mpgate_contract::Digest;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::SqliteConnection;
 
-use super::{Store, read};
+use super::{row, signed};
+use crate::model::{Part, Principal, Seconds, Slice, Token, TokenId};
 use crate::names::PrincipalId;
-use crate::store::{Part, Principal, Refusal, Role, Seconds, Slice, StoreError};
+use crate::store::Stored;
 
-impl Store {
-    /// Adds a principal.
-    ///
-    /// # Errors
-    /// [`Refusal::PrincipalExists`], also for the id of a revoked one.
-    pub async fn create_principal(
-        &self,
-        id: &PrincipalId,
-        display_name: &str,
-        role: Role,
-        digest: Digest,
-        now: Seconds,
-    ) -> Result<Principal, StoreError> {
-        let mut transaction = self.begin().await?;
-        let row = sqlx::query(
-            "INSERT INTO principals (principal_id, display_name, role, digest, create_time)
-             VALUES (?, ?, ?, ?, ?) ON CONFLICT (principal_id) DO NOTHING RETURNING *",
-        )
-        .bind(id.as_str())
-        .bind(display_name)
-        .bind(role.label())
-        .bind(&digest.as_bytes()[..])
-        .bind(now)
-        .fetch_optional(&mut *transaction)
-        .await?
-        .ok_or(Refusal::PrincipalExists)?;
-        transaction.commit().await?;
-        read::principal(&row)
-    }
-
-    /// Whether anybody was ever added.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn has_principals(&self) -> Result<bool, StoreError> {
-        let row = sqlx::query("SELECT EXISTS (SELECT 1 FROM principals)")
-            .fetch_one(&self.readers)
-            .await?;
-        Ok(row.try_get(0)?)
-    }
-
-    /// Whose token this is, if it is in force. The lookup is by the digest of what was presented, so
-    /// its time says nothing of the token.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn principal_by_digest(
-        &self,
-        digest: Digest,
-    ) -> Result<Option<Principal>, StoreError> {
-        let row = sqlx::query("SELECT * FROM principals WHERE digest = ? AND revoke_time IS NULL")
-            .bind(&digest.as_bytes()[..])
-            .fetch_optional(&self.readers)
-            .await?;
-        row.as_ref().map(read::principal).transpose()
-    }
-
-    /// A part of the list.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn principals(&self, slice: Slice) -> Result<Part<Principal>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT *, ordinal AS position FROM principals
-             WHERE ordinal > ? AND (? OR revoke_time IS NULL) ORDER BY ordinal LIMIT ? + 1",
-        )
-        .bind(i64::try_from(slice.after).unwrap_or(i64::MAX))
-        .bind(slice.show_deleted)
-        .bind(slice.limit)
-        .fetch_all(&self.readers)
-        .await?;
-        read::part(&rows, slice, read::principal)
-    }
-
-    /// One principal, revoked or not.
-    ///
-    /// # Errors
-    /// [`Refusal::NoPrincipal`].
-    pub async fn principal(&self, id: &PrincipalId) -> Result<Principal, StoreError> {
-        let mut snapshot = self.snapshot().await?;
-        find(&mut snapshot, id).await
-    }
-
-    /// Revokes a principal's token; one that is revoked stays as it is.
-    ///
-    /// # Errors
-    /// [`Refusal::NoPrincipal`], [`Refusal::LastAdmin`].
-    pub async fn revoke_principal(
-        &self,
-        id: &PrincipalId,
-        now: Seconds,
-    ) -> Result<Principal, StoreError> {
-        let mut transaction = self.begin().await?;
-        let mut principal = find(&mut transaction, id).await?;
-        if principal.revoke_time.is_some() {
-            return Ok(principal);
-        }
-        if principal.role == Role::Admin && admins(&mut transaction).await? <= 1 {
-            return Err(Refusal::LastAdmin.into());
-        }
-        let end = now.max(principal.create_time);
-        sqlx::query("UPDATE principals SET revoke_time = ? WHERE principal_id = ?")
-            .bind(end)
-            .bind(id.as_str())
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        principal.revoke_time = Some(end);
-        Ok(principal)
-    }
-}
-
-async fn admins(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
-    let row =
-        sqlx::query("SELECT count(*) FROM principals WHERE role = 'admin' AND revoke_time IS NULL")
-            .fetch_one(connection)
-            .await?;
-    Ok(row.try_get(0)?)
-}
-
-async fn find(
+pub(super) async fn find(
     connection: &mut SqliteConnection,
     id: &PrincipalId,
-) -> Result<Principal, StoreError> {
+) -> Stored<Option<Principal>> {
     let row = sqlx::query("SELECT * FROM principals WHERE principal_id = ?")
         .bind(id.as_str())
         .fetch_optional(connection)
-        .await?
-        .ok_or(Refusal::NoPrincipal)?;
-    read::principal(&row)
+        .await?;
+    row.as_ref().map(row::principal).transpose()
+}
+
+pub(super) async fn list(
+    connection: &mut SqliteConnection,
+    slice: Slice,
+) -> Stored<Part<Principal>> {
+    let rows = sqlx::query(
+        "SELECT *, ordinal AS position FROM principals
+         WHERE ordinal > ? AND (? OR revoke_time IS NULL) ORDER BY ordinal LIMIT ? + 1",
+    )
+    .bind(i64::try_from(slice.after).unwrap_or(i64::MAX))
+    .bind(slice.show_deleted)
+    .bind(slice.limit)
+    .fetch_all(connection)
+    .await?;
+    row::part(&rows, slice, row::principal)
+}
+
+/// The lookup is by the digest of what was presented, so its time says nothing of the token.
+pub(super) async fn by_digest(
+    connection: &mut SqliteConnection,
+    digest: Digest,
+) -> Stored<Option<(Principal, Token)>> {
+    let row = sqlx::query(
+        "SELECT principals.*, token_id, last_use_time, tokens.create_time AS token_create_time,
+             tokens.expire_time AS token_expire_time, tokens.revoke_time AS token_revoke_time
+         FROM tokens JOIN principals USING (principal_id) WHERE tokens.digest = ?",
+    )
+    .bind(&digest.as_bytes()[..])
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| Ok((row::principal(&row)?, row::token(&row)?))).transpose()
+}
+
+pub(super) async fn tokens(
+    connection: &mut SqliteConnection,
+    principal: &PrincipalId,
+) -> Stored<Vec<Token>> {
+    let rows = sqlx::query(
+        "SELECT token_id, principal_id, last_use_time, create_time AS token_create_time,
+             expire_time AS token_expire_time, revoke_time AS token_revoke_time
+         FROM tokens WHERE principal_id = ? ORDER BY ordinal",
+    )
+    .bind(principal.as_str())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(row::token).collect()
+}
+
+pub(super) async fn insert(connection: &mut SqliteConnection, principal: &Principal) -> Stored<()> {
+    sqlx::query(
+        "INSERT INTO principals (principal_id, display_name, role, consumers, environment, version,
+             create_time, revoke_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(principal.id.as_str())
+    .bind(&principal.display_name)
+    .bind(principal.role.label())
+    .bind(serde_json::to_string(&principal.consumers).map_err(row::broken)?)
+    .bind(principal.environment.map(mpgate_contract::Environment::label))
+    .bind(signed(principal.version)?)
+    .bind(principal.create_time)
+    .bind(principal.revoke_time)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn update(connection: &mut SqliteConnection, principal: &Principal) -> Stored<()> {
+    sqlx::query(
+        "UPDATE principals SET display_name = ?, role = ?, consumers = ?, environment = ?, version = ?,
+             revoke_time = ? WHERE principal_id = ?",
+    )
+    .bind(&principal.display_name)
+    .bind(principal.role.label())
+    .bind(serde_json::to_string(&principal.consumers).map_err(row::broken)?)
+    .bind(principal.environment.map(mpgate_contract::Environment::label))
+    .bind(signed(principal.version)?)
+    .bind(principal.revoke_time)
+    .bind(principal.id.as_str())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn insert_token(
+    connection: &mut SqliteConnection,
+    token: &Token,
+    digest: Digest,
+) -> Stored<()> {
+    sqlx::query(
+        "INSERT INTO tokens (token_id, principal_id, digest, create_time, expire_time)
+         VALUES (?, ?, ?, ?, ?)",
+    )
+    .bind(token.id.as_str())
+    .bind(token.principal.as_str())
+    .bind(&digest.as_bytes()[..])
+    .bind(token.create_time)
+    .bind(token.expire_time)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn update_token(connection: &mut SqliteConnection, token: &Token) -> Stored<()> {
+    sqlx::query("UPDATE tokens SET expire_time = ?, revoke_time = ? WHERE token_id = ?")
+        .bind(token.expire_time)
+        .bind(token.revoke_time)
+        .bind(token.id.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn touch_tokens(
+    connection: &mut SqliteConnection,
+    uses: &[(TokenId, Seconds)],
+) -> Stored<()> {
+    for (token, time) in uses {
+        sqlx::query(
+            "UPDATE tokens SET last_use_time = max(coalesce(last_use_time, 0), ?) WHERE token_id = ?",
+        )
+        .bind(time)
+        .bind(token.as_str())
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
 }

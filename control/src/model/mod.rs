@@ -1,0 +1,23 @@
+//! What control knows of: tenants, streams, keys, principals, gateways and the trail of changes. Plain
+//! records; no SQL, no HTTP, no secret in clear.
+
+mod audit;
+mod consumer;
+mod gateway;
+mod key;
+mod page;
+mod principal;
+mod refusal;
+mod stream;
+
+pub use audit::{Action, AuditEvent};
+pub use consumer::Consumer;
+pub use gateway::{Gateway, GatewayId, Scope};
+pub use key::{KeyPatch, KeyRecord, KeyState, KeyUse, Origin};
+pub use page::{Part, Slice};
+pub use principal::{Principal, Role, Token, TokenId};
+pub use refusal::Refusal;
+pub use stream::{StreamPatch, StreamRecord};
+
+/// Unix seconds.
+pub type Seconds = i64;

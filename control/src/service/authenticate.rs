@@ -1,0 +1,119 @@
+//! From a presented token to a principal, and the first principal of all.
+
+use super::{Answer, Service, principals};
+use crate::keys::{Shown, presented_token_digest};
+use crate::model::{Action, AuditEvent, Principal, Role, Slice, Token, TokenId};
+use crate::names::PrincipalId;
+use crate::store::Count;
+use crate::time;
+
+impl Service {
+    /// Whose token this is, if it is in force. Its use is noted.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn authenticate(&self, token: &[u8]) -> Answer<Option<(Principal, TokenId)>> {
+        let Some(digest) = presented_token_digest(token) else { return Ok(None) };
+        let now = time::now();
+        let found = self.store.read().await?.token(digest).await?;
+        let in_force = found
+            .filter(|(principal, token)| principal.revoke_time.is_none() && token.is_in_force(now));
+        Ok(in_force.map(|(principal, token)| {
+            self.gateways.note_token(&token.id, now);
+            (principal, token.id)
+        }))
+    }
+
+    /// Whether anybody was ever added.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn has_principals(&self) -> Answer<bool> {
+        let slice = Slice { after: 0, limit: 1, show_deleted: true };
+        Ok(!self.store.read().await?.principals(slice).await?.items.is_empty())
+    }
+
+    /// Makes an administrator's token on control's own machine: for a new database, or when nobody has
+    /// one any more. `keep` is called with the token before it is stored: one that was stored and never
+    /// told would lock everybody out. Tokens that the first administrator had end.
+    ///
+    /// # Errors
+    /// The database failed, or `keep` did.
+    pub async fn reset_admin<E: From<super::Error>>(
+        &self,
+        keep: impl FnOnce(&Shown) -> Result<(), E>,
+    ) -> Result<(Shown, PrincipalId), E> {
+        let result = self.reset_admin_with(keep).await;
+        result.map_err(|error| match error {
+            Reset::Kept(error) => error,
+            Reset::Failed(error) => E::from(error),
+        })
+    }
+
+    async fn reset_admin_with<E>(
+        &self,
+        keep: impl FnOnce(&Shown) -> Result<(), E>,
+    ) -> Result<(Shown, PrincipalId), Reset<E>> {
+        let failed = Reset::Failed;
+        let mut write = self.store.write().await.map_err(|error| failed(error.into()))?;
+        let now = time::now();
+        let result = async {
+            let id = PrincipalId::first_admin();
+            let principal = match write.principal(&id).await? {
+                Some(principal) if principal.revoke_time.is_none() => principal,
+                found => {
+                    // Ids are not given out twice.
+                    let id = if found.is_none() { id } else { PrincipalId::made_up(Role::Admin)? };
+                    let principal = Principal {
+                        id,
+                        display_name: "Administrator".to_owned(),
+                        role: Role::Admin,
+                        consumers: vec![],
+                        environment: None,
+                        version: 1,
+                        create_time: now,
+                        revoke_time: None,
+                    };
+                    write.insert_principal(&principal).await?;
+                    principal
+                }
+            };
+            for token in write.tokens(&principal.id).await? {
+                if token.revoke_time.is_none() {
+                    let revoke_time = Some(now.max(token.create_time));
+                    write.update_token(&Token { revoke_time, ..token }).await?;
+                }
+            }
+            let token = principals::add_token(&mut *write, &principal.id, now).await?;
+            let first = write.count(Count::Admins).await? == 1 && principal.create_time == now;
+            write.append(&event(&principal, first, now)).await?;
+            Answer::Ok((token, principal.id))
+        };
+        let (token, id) = result.await.map_err(Reset::Failed)?;
+        keep(&token).map_err(Reset::Kept)?;
+        write.commit().await.map_err(|error| Reset::Failed(error.into()))?;
+        Ok((token, id))
+    }
+}
+
+/// Which of the two failed.
+enum Reset<E> {
+    Kept(E),
+    Failed(super::Error),
+}
+
+fn event(principal: &Principal, first: bool, now: crate::model::Seconds) -> AuditEvent {
+    AuditEvent {
+        ordinal: 0,
+        time: now,
+        principal: None,
+        source: None,
+        action: if first { Action::Create } else { Action::ResetAdmin },
+        resource: format!("principals/{}", principal.id),
+        consumer: None,
+        request_id: None,
+        revision: None,
+        before: None,
+        after: Some(super::resource::principal(principal)),
+    }
+}

@@ -1,0 +1,146 @@
+//! The frame of every change: permission, the request that was done already, the transaction, the
+//! trace, the commit.
+
+use mpgate_contract::{ConsumerId, Digest};
+use serde_json::Value;
+
+use super::access::{Caller, Permission};
+use super::{Answer, Service};
+use crate::keys::Shown;
+use crate::model::{Action, AuditEvent, Refusal, Seconds};
+use crate::store::{DoneRequest, Write};
+use crate::time;
+
+/// How long a request may be repeated and is answered as the first time, in seconds.
+const REMEMBERED_SECONDS: Seconds = 24 * 60 * 60;
+
+/// Who wants a change, and under which conditions.
+#[derive(Clone, Debug)]
+pub struct Mutation<'a> {
+    /// Who.
+    pub caller: &'a Caller,
+    /// Only once, however often it is asked for.
+    pub once: Option<Once>,
+    /// Only if the resource is still the one that was read.
+    pub etag: Option<String>,
+}
+
+/// A request that may be repeated without being done again (AIP-155).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Once {
+    /// A UUID of the caller's.
+    pub request_id: String,
+    /// SHA-256 of what is asked for: another request under the same id is refused.
+    pub fingerprint: Digest,
+}
+
+/// What came of a change.
+pub struct Outcome {
+    /// The resource, as the API shows it.
+    pub resource: Value,
+    /// Its secret, which is shown this once.
+    pub secret: Option<Shown>,
+    /// Whether it was done before, by a request of the same id.
+    pub replayed: bool,
+}
+
+/// What the trail is told.
+pub(super) struct Trace<'a> {
+    pub(super) action: Action,
+    pub(super) consumer: Option<&'a ConsumerId>,
+    pub(super) revision: Option<u64>,
+    pub(super) before: Option<Value>,
+    pub(super) after: Value,
+}
+
+/// A change under way. Dropped, it changes nothing.
+pub(super) struct Change<'a> {
+    pub(super) write: Box<dyn Write>,
+    pub(super) now: Seconds,
+    mutation: &'a Mutation<'a>,
+}
+
+/// Whether there is something to do.
+pub(super) enum Begun<'a> {
+    Now(Change<'a>),
+    Before(Outcome),
+}
+
+impl Outcome {
+    /// A resource that was changed, or found as it was to be.
+    pub(super) fn of(resource: Value) -> Self {
+        Self { resource, secret: None, replayed: false }
+    }
+}
+
+impl Service {
+    pub(super) async fn begin<'a>(
+        &self,
+        mutation: &'a Mutation<'a>,
+        permission: Permission,
+        consumer: Option<&ConsumerId>,
+    ) -> Answer<Begun<'a>> {
+        let caller = mutation.caller;
+        match consumer {
+            Some(consumer) => caller.may_to(permission, consumer)?,
+            None => caller.may(permission)?,
+        }
+        let mut write = self.store.write().await?;
+        if let Some(once) = &mutation.once {
+            let done = write.request(&caller.principal.id, &once.request_id).await?;
+            if let Some(done) = done {
+                if done.fingerprint != once.fingerprint {
+                    return Err(Refusal::RequestIdTaken.into());
+                }
+                let event = write.audit_event(done.ordinal).await?;
+                let resource = event.and_then(|event| event.after).unwrap_or_default();
+                return Ok(Begun::Before(Outcome { resource, secret: None, replayed: true }));
+            }
+        }
+        Ok(Begun::Now(Change { write, now: time::now(), mutation }))
+    }
+}
+
+impl Change<'_> {
+    pub(super) fn caller(&self) -> &Caller {
+        self.mutation.caller
+    }
+
+    /// The caller's `etag`, if there is one, must be the resource's.
+    pub(super) fn expect_etag(&self, resource: &Value) -> Result<(), Refusal> {
+        match &self.mutation.etag {
+            Some(etag) if resource["etag"] != etag.as_str() => Err(Refusal::OtherEtag),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the trace, remembers the request, and makes it all so.
+    pub(super) async fn commit(mut self, trace: Trace<'_>) -> Answer<Outcome> {
+        let caller = self.mutation.caller;
+        let resource = trace.after.clone();
+        let name = trace.after["name"].as_str().unwrap_or_default().to_owned();
+        let event = AuditEvent {
+            ordinal: 0,
+            time: self.now,
+            principal: Some(caller.principal.id.clone()),
+            source: caller.source.map(|source| source.to_string()),
+            action: trace.action,
+            resource: name,
+            consumer: trace.consumer.cloned(),
+            request_id: Some(caller.request_id.clone()),
+            revision: trace.revision,
+            before: trace.before,
+            after: Some(trace.after),
+        };
+        let ordinal = self.write.append(&event).await?;
+        if let Some(once) = &self.mutation.once {
+            let forgotten = self.now.saturating_sub(REMEMBERED_SECONDS);
+            self.write.forget_requests(forgotten).await?;
+            let done = DoneRequest { fingerprint: once.fingerprint, ordinal };
+            let principal = &caller.principal.id;
+            self.write.put_request(principal, &once.request_id, &done, self.now).await?;
+        }
+        self.write.commit().await?;
+        Ok(Outcome::of(resource))
+    }
+}

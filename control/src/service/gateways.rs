@@ -1,0 +1,247 @@
+//! Which gateways there are and how far each has come: the receipts of a change.
+//!
+//! What a gateway says of itself arrives with every question, a thousand times a second in a large
+//! fleet. It is kept here and written to the database in batches, where other replicas read it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+
+use super::access::{Caller, Permission};
+use super::{Answer, Outcome, Service, resource};
+use crate::model::{Gateway, GatewayId, KeyRecord, Refusal, Role, Scope, Seconds, TokenId};
+use crate::time;
+
+/// A gateway that was not heard of for this long leaves the count, in seconds. It asks every 25 s.
+pub const LIVE_SECONDS: Seconds = 60;
+
+/// A gateway that was not heard of for this long is forgotten, in seconds.
+const REMEMBERED_SECONDS: Seconds = 24 * 60 * 60;
+
+/// Envoys that hold the same principal's token. Beyond, new ones are served but not listed.
+const INSTANCES_MAX: usize = 256;
+
+/// How often the last use of tokens is written, in seconds.
+const TOKENS_EVERY_SECONDS: Seconds = 10;
+
+/// How often gateways are written that only said that they are still there, in seconds.
+const PRESENCE_EVERY_SECONDS: Seconds = 5;
+
+/// What a gateway says of itself. What it does not say is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Greeting {
+    /// The name of its gate.
+    pub gate: String,
+    /// Its Envoy's node id.
+    pub node: String,
+    /// The number it gave itself when it started.
+    pub instance: String,
+    /// The filter's version.
+    pub version: String,
+    /// What its filter can enforce.
+    pub capabilities: Vec<String>,
+}
+
+/// The gateways that a caller may see.
+#[derive(Debug)]
+pub struct GatewayList {
+    /// As the API shows them.
+    pub gateways: Vec<Value>,
+    /// The newest revision there is.
+    pub head: u64,
+}
+
+/// What was heard of lately.
+#[derive(Default)]
+pub(super) struct Registry(Mutex<Heard>);
+
+#[derive(Default)]
+struct Heard {
+    gateways: HashMap<GatewayId, Gateway>,
+    unwritten: HashSet<GatewayId>,
+    /// Somebody's revision moved since the last write.
+    moved: bool,
+    written_at: Seconds,
+    tokens: HashMap<TokenId, Seconds>,
+    tokens_written_at: Seconds,
+}
+
+impl Registry {
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        // What is in it is right whatever its holder died of.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn note_token(&self, token: &TokenId, now: Seconds) {
+        self.heard().tokens.insert(token.clone(), now);
+    }
+
+    pub(super) fn note(&self, caller: &Caller, greeting: &Greeting, scope: &Scope, revision: u64) {
+        if caller.principal.role != Role::Gateway {
+            return;
+        }
+        let principal = caller.principal.id.clone();
+        let id = GatewayId { principal, instance: greeting.instance.clone() };
+        let mut heard = self.heard();
+        let known = heard.gateways.get(&id);
+        if known.is_none() {
+            let siblings = heard.gateways.keys().filter(|it| it.principal == id.principal).count();
+            if siblings >= INSTANCES_MAX {
+                return;
+            }
+        }
+        heard.moved |= known.is_none_or(|known| known.revision != revision);
+        heard.unwritten.insert(id.clone());
+        let gateway = Gateway {
+            id: id.clone(),
+            gate: greeting.gate.clone(),
+            node: greeting.node.clone(),
+            version: greeting.version.clone(),
+            capabilities: greeting.capabilities.clone(),
+            scope: scope.clone(),
+            revision,
+            last_seen_time: time::now(),
+        };
+        heard.gateways.insert(id, gateway);
+    }
+
+    /// What is to be written now.
+    fn take(&self, now: Seconds, everything: bool) -> (Vec<Gateway>, Vec<(TokenId, Seconds)>) {
+        let mut heard = self.heard();
+        let mut gateways = Vec::new();
+        let presence_due = now.saturating_sub(heard.written_at) >= PRESENCE_EVERY_SECONDS;
+        if heard.moved || presence_due || everything {
+            let unwritten = core::mem::take(&mut heard.unwritten);
+            gateways = unwritten.iter().filter_map(|id| heard.gateways.get(id).cloned()).collect();
+            heard.moved = false;
+            heard.written_at = now;
+            let forgotten = now.saturating_sub(REMEMBERED_SECONDS);
+            heard.gateways.retain(|_, gateway| gateway.last_seen_time >= forgotten);
+        }
+        let mut tokens = Vec::new();
+        if everything || now.saturating_sub(heard.tokens_written_at) >= TOKENS_EVERY_SECONDS {
+            tokens = heard.tokens.drain().collect();
+            heard.tokens_written_at = now;
+        }
+        (gateways, tokens)
+    }
+
+    fn snapshot(&self) -> Vec<Gateway> {
+        self.heard().gateways.values().cloned().collect()
+    }
+}
+
+impl Service {
+    /// Writes what was heard of gateways and tokens, as far as it is due. Called several times a second.
+    ///
+    /// # Errors
+    /// The database failed; what was to be written is written the next time it is heard of.
+    pub async fn write_heard(&self, everything: bool) -> Answer<()> {
+        let now = time::now();
+        let (gateways, tokens) = self.gateways.take(now, everything);
+        if gateways.is_empty() && tokens.is_empty() {
+            return Ok(());
+        }
+        let mut write = self.store.write().await?;
+        write.put_gateways(&gateways).await?;
+        write.touch_tokens(&tokens).await?;
+        write.forget_gateways(now.saturating_sub(REMEMBERED_SECONDS)).await?;
+        Ok(write.commit().await?)
+    }
+
+    /// The gateways that serve a consumer the caller may look at.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn gateways(&self, caller: &Caller) -> Answer<GatewayList> {
+        caller.may(Permission::ReadGateways)?;
+        let now = time::now();
+        let mut read = self.store.read().await?;
+        let head = read.standing().await?.head;
+        let gateways = self.known_gateways(now).await?;
+        let shown = gateways.iter().filter(|gateway| is_shown(caller, &gateway.scope));
+        let gateways =
+            shown.map(|gateway| resource::gateway(gateway, head, is_live(gateway, now))).collect();
+        Ok(GatewayList { gateways, head })
+    }
+
+    /// One gateway, by the id in its name.
+    ///
+    /// # Errors
+    /// [`Refusal::NoGateway`].
+    pub async fn gateway(&self, caller: &Caller, id: &str) -> Answer<Value> {
+        let name = format!("gateways/{id}");
+        let list = self.gateways(caller).await?;
+        let found = list.gateways.into_iter().find(|gateway| gateway["name"] == name.as_str());
+        Ok(found.ok_or(Refusal::NoGateway)?)
+    }
+
+    /// Those in the database, and what was heard since they were written there.
+    async fn known_gateways(&self, now: Seconds) -> Answer<Vec<Gateway>> {
+        let since = now.saturating_sub(REMEMBERED_SECONDS);
+        let stored = self.store.read().await?.gateways(since).await?;
+        let mut all: HashMap<_, _> =
+            stored.into_iter().map(|gateway| (gateway.id.clone(), gateway)).collect();
+        for gateway in self.gateways.snapshot() {
+            let newer = all
+                .get(&gateway.id)
+                .is_none_or(|stored| stored.last_seen_time <= gateway.last_seen_time);
+            if newer {
+                all.insert(gateway.id.clone(), gateway);
+            }
+        }
+        let mut all: Vec<_> = all.into_values().collect();
+        all.sort_by(|one, other| one.id.cmp(&other.id));
+        Ok(all)
+    }
+
+    /// Says which gateways cannot enforce what a key asks for: those refuse the key.
+    pub(super) async fn with_warnings(
+        &self,
+        mut outcome: Outcome,
+        key: &KeyRecord,
+    ) -> Answer<Outcome> {
+        if key.grant.requires.is_empty() {
+            return Ok(outcome);
+        }
+        let now = time::now();
+        let mut warnings = Vec::new();
+        for gateway in self.known_gateways(now).await? {
+            let concerned =
+                is_live(&gateway, now) && gateway.scope.holds(&key.consumer, key.environment);
+            let lacks: Vec<_> = key
+                .grant
+                .requires
+                .iter()
+                .filter(|needed| !gateway.capabilities.contains(needed))
+                .map(String::as_str)
+                .collect();
+            // One that says nothing of itself is an old one, or no gate.
+            if concerned && !lacks.is_empty() && !gateway.version.is_empty() {
+                warnings.push(format!(
+                    "gateway {} (version {}) cannot enforce {}: it refuses this key (unsupported_grant) \
+                     until it is updated",
+                    gateway.id,
+                    gateway.version,
+                    lacks.join(", ")
+                ));
+            }
+        }
+        if let (Value::Object(members), false) = (&mut outcome.resource, warnings.is_empty()) {
+            members.insert("warnings".to_owned(), warnings.into());
+        }
+        Ok(outcome)
+    }
+}
+
+fn is_live(gateway: &Gateway, now: Seconds) -> bool {
+    now.saturating_sub(gateway.last_seen_time) <= LIVE_SECONDS
+}
+
+/// A gateway is shown to whoever may look at one of the consumers it serves.
+fn is_shown(caller: &Caller, scope: &Scope) -> bool {
+    caller.sees_all(Permission::ReadGateways)
+        || scope.consumers.is_empty()
+        || scope.consumers.iter().any(|consumer| caller.sees(Permission::ReadGateways, consumer))
+}

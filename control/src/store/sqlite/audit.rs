@@ -1,0 +1,113 @@
+//! The trail, and the requests that may be repeated.
+
+use mpgate_contract::Digest;
+use serde_json::Value;
+use sqlx::{Row as _, SqliteConnection};
+
+use super::{row, signed};
+use crate::model::{AuditEvent, Part, Seconds, Slice};
+use crate::names::PrincipalId;
+use crate::store::{DoneRequest, Stored};
+
+pub(super) async fn append(connection: &mut SqliteConnection, event: &AuditEvent) -> Stored<u64> {
+    let row = sqlx::query(
+        "INSERT INTO audit_events (time, principal_id, source, action, resource, consumer_id, request_id,
+             revision, before_json, after_json) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING ordinal",
+    )
+    .bind(event.time)
+    .bind(event.principal.as_ref().map(PrincipalId::as_str))
+    .bind(event.source.as_deref())
+    .bind(event.action.label())
+    .bind(&event.resource)
+    .bind(event.consumer.as_ref().map(mpgate_contract::ConsumerId::as_str))
+    .bind(event.request_id.as_deref())
+    .bind(event.revision.map(signed).transpose()?)
+    .bind(event.before.as_ref().map(Value::to_string))
+    .bind(event.after.as_ref().map(Value::to_string))
+    .fetch_one(connection)
+    .await?;
+    Ok(row.try_get("ordinal")?)
+}
+
+pub(super) async fn list(
+    connection: &mut SqliteConnection,
+    slice: Slice,
+    newest_first: bool,
+) -> Stored<Part<AuditEvent>> {
+    let (sql, from) = match (newest_first, slice.after) {
+        (false, after) => (
+            "SELECT *, ordinal AS position FROM audit_events WHERE ordinal > ? ORDER BY ordinal LIMIT ? + 1",
+            after,
+        ),
+        (true, after) => (
+            "SELECT *, ordinal AS position FROM audit_events WHERE ordinal < ?
+             ORDER BY ordinal DESC LIMIT ? + 1",
+            if after == 0 { u64::MAX } else { after },
+        ),
+    };
+    let rows = sqlx::query(sql)
+        .bind(i64::try_from(from).unwrap_or(i64::MAX))
+        .bind(slice.limit)
+        .fetch_all(connection)
+        .await?;
+    row::part(&rows, slice, row::audit_event)
+}
+
+pub(super) async fn find(
+    connection: &mut SqliteConnection,
+    ordinal: u64,
+) -> Stored<Option<AuditEvent>> {
+    let row = sqlx::query("SELECT * FROM audit_events WHERE ordinal = ?")
+        .bind(signed(ordinal)?)
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(row::audit_event).transpose()
+}
+
+pub(super) async fn request(
+    connection: &mut SqliteConnection,
+    principal: &PrincipalId,
+    request_id: &str,
+) -> Stored<Option<DoneRequest>> {
+    let row = sqlx::query(
+        "SELECT fingerprint, ordinal FROM requests WHERE principal_id = ? AND request_id = ?",
+    )
+    .bind(principal.as_str())
+    .bind(request_id)
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let fingerprint: &[u8] = row.try_get("fingerprint")?;
+    Ok(Some(DoneRequest {
+        fingerprint: Digest::from_bytes(fingerprint.try_into().map_err(row::broken)?),
+        ordinal: row.try_get("ordinal")?,
+    }))
+}
+
+pub(super) async fn put_request(
+    connection: &mut SqliteConnection,
+    principal: &PrincipalId,
+    request_id: &str,
+    request: &DoneRequest,
+    now: Seconds,
+) -> Stored<()> {
+    sqlx::query(
+        "INSERT INTO requests (principal_id, request_id, fingerprint, ordinal, time) VALUES (?, ?, ?, ?, ?)",
+    )
+    .bind(principal.as_str())
+    .bind(request_id)
+    .bind(&request.fingerprint.as_bytes()[..])
+    .bind(signed(request.ordinal)?)
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn forget_requests(
+    connection: &mut SqliteConnection,
+    before: Seconds,
+) -> Stored<()> {
+    sqlx::query("DELETE FROM requests WHERE time < ?").bind(before).execute(connection).await?;
+    Ok(())
+}
