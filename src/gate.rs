@@ -2,11 +2,15 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use mpgate_contract::{EnvName, Secret};
-use mpgate_guard::{AllowList, Claim, Policy, Settings};
+use mpgate_guard::{
+    AllowList, Availability, Claim, Freshness, Inline, Offer, Policy, Settings, SettingsError,
+    Summary,
+};
 
-use crate::host::EnvoySharedData;
+use crate::host::{self, EnvoySharedData};
 use crate::meters::Meters;
 use crate::watch::Watch;
 
@@ -16,7 +20,8 @@ pub(crate) struct Gate {
     pub(crate) meters: Meters,
     pub(crate) watch: Watch,
     policy: RefCell<Rc<Policy>>,
-    ready: Cell<bool>,
+    freshness: Cell<Freshness>,
+    available: Cell<Availability>,
     compiled: Cell<Option<Version>>,
 }
 
@@ -24,26 +29,64 @@ pub(crate) struct Gate {
 type Version = (u32, u64);
 
 impl Gate {
-    pub(crate) fn new(settings: Settings) -> Self {
-        let list = AllowList::new(EnvoySharedData, &settings.control.cluster, &settings.gate);
+    /// Takes an inline list, if it is newer than what is there.
+    pub(crate) fn new(mut settings: Settings) -> Result<Self, SettingsError> {
+        let summary = Summary::of(&settings, env!("CARGO_PKG_VERSION"));
+        let inline = settings.inline.take();
+        let list = AllowList::new(EnvoySharedData, settings.cluster(), &settings.gate);
         list.create();
         let gate = Self {
             policy: RefCell::new(Rc::new(Policy::without_streams(&settings))),
             meters: Meters::new(settings.senders_max),
             watch: Watch::default(),
-            ready: Cell::new(false),
+            freshness: Cell::default(),
+            available: Cell::default(),
             compiled: Cell::new(None),
             list,
             settings,
         };
+        if let Some(inline) = inline {
+            gate.offer(&inline)?;
+        }
+        gate.list.note_summary(&summary);
         gate.refresh();
-        gate
+        Ok(gate)
     }
 
-    /// Looks whether the list became ready or its streams changed.
+    fn offer(&self, inline: &Inline) -> Result<(), SettingsError> {
+        let (now, has_control) = (host::now(), self.settings.control.is_some());
+        let offer = self.list.offer(inline, |state| {
+            let age = now.saturating_sub(Duration::from_secs(state.synced_at));
+            has_control && !self.settings.is_stale(age)
+        })?;
+        let time = inline.export_time();
+        match offer {
+            Offer::Taken => log::info!("the inline list, exported at {time}, is in force"),
+            Offer::Confirmed => {
+                log::info!("the inline list, exported at {time}, is what is in force");
+            }
+            // Every VM but the first finds its own list there.
+            Offer::Kept => {}
+            Offer::HeldEmpty => {
+                log::warn!("the inline list is empty and not taken; the last list stays in force");
+            }
+            Offer::Failed => log::error!("the inline list could not be written to shared data"),
+        }
+        Ok(())
+    }
+
+    /// How old the list is.
+    pub(crate) fn age(&self) -> Duration {
+        self.freshness.get().age(host::uptime())
+    }
+
+    /// Looks whether the list became ready, grew too old, or its streams changed.
     pub(crate) fn refresh(&self) {
         let state = self.list.state();
-        self.ready.set(state.ready);
+        let mut freshness = self.freshness.get();
+        freshness.look(&state, host::now(), host::uptime());
+        self.freshness.set(freshness);
+        self.available.set(self.settings.availability(state.ready, self.age()));
         let version = (state.generation, state.streams_version);
         if self.compiled.get() == Some(version) {
             return;
@@ -58,11 +101,11 @@ impl Gate {
 
     /// Whether a list is there, and the streams. A claim that does not fit what was seen at the last
     /// tick gets another look first, so that a new stream is served as soon as its key.
-    pub(crate) fn standing(&self, claim: &Claim<'_>) -> (bool, Rc<Policy>) {
-        if !self.ready.get() || self.policy.borrow().misses(claim) {
+    pub(crate) fn standing(&self, claim: &Claim<'_>) -> (Availability, Rc<Policy>) {
+        if self.available.get() != Availability::InForce || self.policy.borrow().misses(claim) {
             self.refresh();
         }
-        (self.ready.get(), Rc::clone(&self.policy.borrow()))
+        (self.available.get(), Rc::clone(&self.policy.borrow()))
     }
 }
 

@@ -25,6 +25,7 @@ mod host;
 mod meters;
 mod poller;
 mod root;
+mod status;
 mod stream;
 mod watch;
 

@@ -43,6 +43,10 @@ impl Meters {
         self.show("mpgate_allowlist_last_sync_timestamp_seconds", synced_at);
     }
 
+    pub(crate) fn show_stale(&self, is_stale: bool) {
+        self.show("mpgate_allowlist_stale", u64::from(is_stale));
+    }
+
     fn sender_label<'a>(&self, sender: &'a str) -> &'a str {
         let mut senders = self.senders.borrow_mut();
         if senders.contains(sender) {

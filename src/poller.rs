@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use mpgate_contract::{Page, PageFault};
 use mpgate_guard::{
-    Applied, Next, Phase, Pollers, Swept, SyncState, backoff_milliseconds, receipt_headers,
+    Applied, Control, Next, Phase, Pollers, Swept, SyncState, WhenStale, backoff_milliseconds,
+    receipt_headers,
 };
 
 use crate::gate::Gate;
@@ -38,6 +39,8 @@ pub(crate) struct Poller {
     /// What this gate says of itself with each question.
     told: Vec<(&'static str, String)>,
     asked: Option<(u32, SyncState)>,
+    /// How long control may hold that question.
+    may_wait: u64,
     failures: u32,
     next_at: u64,
     /// When a question that was not answered is given up.
@@ -45,6 +48,8 @@ pub(crate) struct Poller {
     swept: Swept,
     sweeping_since: Option<u64>,
     last_result: &'static str,
+    /// What this VM said of the list's age last.
+    said_stale: Option<bool>,
 }
 
 /// What came of a question.
@@ -58,7 +63,7 @@ impl Poller {
     pub(crate) fn new(gate: Rc<Gate>) -> Self {
         // RandomState is seeded by the host for each VM: good enough to tell VMs apart.
         let me = RandomState::new().build_hasher().finish();
-        let instance = gate.list.instance(RandomState::new().build_hasher().finish());
+        let instance = gate.list.draw_instance(RandomState::new().build_hasher().finish());
         let version = env!("CARGO_PKG_VERSION");
         let told = receipt_headers(&gate.settings.gate, &host::node_id(), &instance, version);
         Self {
@@ -66,12 +71,14 @@ impl Poller {
             me,
             told,
             asked: None,
+            may_wait: 0,
             failures: 0,
             next_at: 0,
             overdue_at: 0,
             swept: Swept::default(),
             sweeping_since: None,
             last_result: "",
+            said_stale: None,
         }
     }
 
@@ -79,7 +86,8 @@ impl Poller {
     /// and wants to go on sooner.
     pub(crate) fn tick(&mut self) -> bool {
         let now = unix_milliseconds();
-        let alone = self.gate.settings.control.pollers == Pollers::One;
+        let control = self.gate.settings.control.as_ref();
+        let alone = control.is_none_or(|control| control.pollers == Pollers::One);
         if alone && !self.gate.list.claim_lease(self.me, now) {
             return false;
         }
@@ -87,8 +95,9 @@ impl Poller {
             log::error!(
                 "a page from control killed the VM that read it; the next is asked for later"
             );
-            self.gate.meters.count_sync("killed");
+            self.count("killed");
         }
+        self.say_whether_stale();
         if self.gate.list.state().phase == Phase::Sweeping {
             self.swept = self.gate.list.sweep(self.swept);
         }
@@ -120,9 +129,42 @@ impl Poller {
         self.ask_if_due();
     }
 
-    fn ask_if_due(&mut self) {
-        let now = milliseconds();
+    /// Once when the list grows stale, once when it is not any more.
+    fn say_whether_stale(&mut self) {
+        let (age, most) = (self.gate.age().as_secs(), self.gate.settings.max_staleness_seconds);
         let state = self.gate.list.state();
+        let is_stale = state.ready && age > most;
+        if self.said_stale == Some(is_stale) {
+            return;
+        }
+        if state.ready {
+            self.gate.meters.show_list(state.since, state.synced_at);
+        }
+        self.gate.meters.show_stale(is_stale);
+        self.gate.list.change_tally(|tally| tally.is_stale = is_stale);
+        if is_stale {
+            let consequence = match self.gate.settings.when_stale {
+                WhenStale::LastList => "it stays in force",
+                WhenStale::Deny => "everything is refused until there is news",
+            };
+            log::error!("the list is stale, {age} s old where {most} are allowed: {consequence}");
+            // A question that is held open would tell of no news, and so not that control is there.
+            if self.may_wait > 0 {
+                self.asked = None;
+            }
+        } else if self.said_stale.is_some() {
+            log::info!("the list is not stale any more");
+        }
+        self.said_stale = Some(is_stale);
+    }
+
+    fn ask_if_due(&mut self) {
+        let gate = Rc::clone(&self.gate);
+        let Some(control) = &gate.settings.control else {
+            return;
+        };
+        let now = milliseconds();
+        let state = gate.list.state();
         self.sweeping_since =
             if state.may_ask() { None } else { Some(self.sweeping_since.unwrap_or(now)) };
         let is_held = self
@@ -133,24 +175,30 @@ impl Poller {
             self.asked = None;
         }
         let is_due = self.asked.is_none() && now >= self.next_at && !is_held;
-        if is_due && self.gate.list.may_ask(unix_milliseconds()) {
-            self.ask(state);
+        if is_due && gate.list.may_ask(unix_milliseconds()) {
+            self.ask(control, state);
         }
     }
 
-    fn ask(&mut self, state: SyncState) {
-        let control = &self.gate.settings.control;
-        let wait = control.wait_seconds;
+    fn ask(&mut self, control: &Control, state: SyncState) {
+        let wait = if self.said_stale == Some(true) { 0 } else { control.wait_seconds };
         let path = String::from_utf8(state.question(control, wait)).unwrap_or_default();
         let timeout = Duration::from_secs(wait.saturating_add(ANSWER_SECONDS));
         match host::get(&control.cluster, &control.authority, &path, &self.told, timeout) {
             Some(token) => {
                 self.asked = Some((token, state));
+                self.may_wait = wait;
                 let patience = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
                 self.overdue_at = milliseconds().saturating_add(patience.saturating_mul(2));
             }
             None => self.conclude(&Answer::Failed("not_sent")),
         }
+    }
+
+    fn count(&self, result: &str) {
+        let now = host::now().as_secs();
+        self.gate.meters.count_sync(result);
+        self.gate.list.change_tally(|tally| tally.count(result, now));
     }
 
     fn take_page(&self, asked: &SyncState, body_bytes: usize) -> Answer {
@@ -171,9 +219,10 @@ impl Poller {
     /// Counts the answer, says what changed, and decides when to ask again.
     fn conclude(&mut self, answer: &Answer) {
         let now = milliseconds();
-        let interval = self.gate.settings.control.poll_interval_milliseconds;
+        let control = self.gate.settings.control.as_ref();
+        let interval = control.map_or(0, |control| control.poll_interval_milliseconds);
         let result = answer.label();
-        self.gate.meters.count_sync(result);
+        self.count(result);
         if let Answer::Page(Applied::Done { revision }, _, next) = *answer {
             self.failures = 0;
             self.next_at = now.saturating_add(match next {

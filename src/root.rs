@@ -3,13 +3,14 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use mpgate_guard::Settings;
+use mpgate_guard::{Serve, Settings, SettingsError};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
 use crate::gate::Gate;
 use crate::host;
 use crate::poller::Poller;
+use crate::status::StatusStream;
 use crate::stream::Stream;
 
 /// How soon a VM sees that the streams changed.
@@ -18,21 +19,30 @@ const TICK: Duration = Duration::from_millis(100);
 /// The pause between two steps of a sweep: until it is done nothing more is asked.
 const SWEEP_TICK: Duration = Duration::from_millis(10);
 
+/// What a plugin instance is there for.
+#[derive(Default)]
+enum Role {
+    #[default]
+    Unset,
+    Gate(Rc<Gate>, Box<Poller>),
+    Status(Rc<Settings>),
+}
+
 #[derive(Default)]
 pub(crate) struct Root {
-    set_up: Option<(Rc<Gate>, Poller)>,
+    role: Role,
     ticks_fast: bool,
 }
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _: usize) {
-        if let Some((_, poller)) = &mut self.set_up {
+        if let Role::Gate(_, poller) = &mut self.role {
             poller.answer(token, headers, body);
         }
     }
 
     fn on_done(&mut self) -> bool {
-        if let Some((_, poller)) = &self.set_up {
+        if let Role::Gate(_, poller) = &self.role {
             poller.end();
         }
         true
@@ -48,22 +58,21 @@ impl RootContext for Root {
             );
             return false;
         }
-        let settings = match Settings::parse(&host::plugin_configuration()) {
-            Ok(settings) => settings,
+        match Role::read() {
+            Ok(role) => self.role = role,
             Err(error) => {
                 log::error!("{error}");
                 return false;
             }
-        };
-        log::info!("mpgate {}: gate {}", env!("CARGO_PKG_VERSION"), settings.gate);
-        let gate = Rc::new(Gate::new(settings));
-        self.set_up = Some((Rc::clone(&gate), Poller::new(gate)));
-        host::set_tick_period(TICK);
+        }
+        if matches!(self.role, Role::Gate(..)) {
+            host::set_tick_period(TICK);
+        }
         true
     }
 
     fn on_tick(&mut self) {
-        if let Some((gate, poller)) = &mut self.set_up {
+        if let Role::Gate(gate, poller) = &mut self.role {
             gate.refresh();
             let is_sweeping = poller.tick();
             if self.ticks_fast != is_sweeping {
@@ -77,11 +86,28 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
-        let (gate, _) = self.set_up.as_ref()?;
-        Some(Box::new(Stream::new(Rc::clone(gate), context)))
+        match &self.role {
+            Role::Unset => None,
+            Role::Gate(gate, _) => Some(Box::new(Stream::new(Rc::clone(gate), context))),
+            Role::Status(settings) => Some(Box::new(StatusStream::new(Rc::clone(settings)))),
+        }
     }
 
     fn get_type(&self) -> Option<ContextType> {
         Some(ContextType::HttpContext)
+    }
+}
+
+impl Role {
+    fn read() -> Result<Self, SettingsError> {
+        let settings = Settings::read(&host::plugin_configuration())?;
+        let (version, name) = (env!("CARGO_PKG_VERSION"), &settings.gate);
+        if settings.serve == Serve::Status {
+            log::info!("mpgate {version}: status of gate {name}");
+            return Ok(Self::Status(Rc::new(settings)));
+        }
+        log::info!("mpgate {version}: gate {name}");
+        let gate = Rc::new(Gate::new(settings)?);
+        Ok(Self::Gate(Rc::clone(&gate), Box::new(Poller::new(gate))))
     }
 }

@@ -34,6 +34,11 @@ impl Stream {
         let claim = Claim::read(Request { headers: &head }, &self.gate.settings);
         match self.decide(&claim, arrival) {
             Ruling::Decided(decision) => self.act(&decision, claim.path()),
+            Ruling::Probed(answer) => {
+                host::set_filter_state("mpgate.action", "answer");
+                host::set_filter_state("mpgate.verdict", "probe");
+                host::respond(answer.status, &answer.headers, &answer.body)
+            }
             Ruling::WantsBody => {
                 self.gate.watch.expects_body(self.context, host::uptime());
                 self.held = Some((head, 0));
@@ -44,7 +49,7 @@ impl Stream {
 
     fn decide<'a>(&self, claim: &Claim<'a>, arrival: Arrival<'_>) -> Ruling<'a> {
         let gate = &self.gate;
-        let (ready, policy) = gate.standing(claim);
+        let (list, policy) = gate.standing(claim);
         let known = match claim.digest() {
             Some(digest) => gate.list.lookup(digest).known(digest),
             None => Ok(None),
@@ -53,7 +58,7 @@ impl Stream {
             Ok(Some(known)) if Known::asks_for_peer(known) => peer(),
             _ => Peer::default(),
         };
-        let standing = Standing { ready, policy: &policy, known, peer, now: host::now() };
+        let standing = Standing { list, policy: &policy, known, peer, now: host::now() };
         decide(claim, standing, &gate.settings, arrival)
     }
 

@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 
 use mpgate_contract::{Digest, Secret, State};
 use mpgate_guard::{
-    Action, Arrival, Bucket, Claim, Decision, Known, Outcome, Peer, Policy, Request, Ruling,
-    Settings, Stamp, Standing, Update, VerdictWord, decide,
+    Action, Arrival, Availability, Bucket, Claim, Decision, Known, Outcome, Peer, Policy, Request,
+    Ruling, Settings, Stamp, Standing, Update, VerdictWord, decide,
 };
 
 use crate::query::pairs;
@@ -58,7 +58,7 @@ pub fn check(bytes: &[u8]) {
         let claim = Claim::read(Request { headers: &headers }, settings);
         for grant in GRANTS {
             let standing = || Standing {
-                ready: true,
+                list: Availability::InForce,
                 policy,
                 known: Ok(claim.digest().map(|digest| {
                     let keys = bucket(&[update(digest, grant)]);
@@ -70,6 +70,7 @@ pub fn check(bytes: &[u8]) {
             };
             for arrival in [Arrival::Coming, Arrival::TooLarge, Arrival::Whole(body)] {
                 match decide(&claim, standing(), settings, arrival) {
+                    Ruling::Probed(_) => panic!("no gate here says whether it is ready"),
                     Ruling::WantsBody => assert!(matches!(arrival, Arrival::Coming)),
                     Ruling::Decided(decision) => check_decision(&decision, &headers),
                 }

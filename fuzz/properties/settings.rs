@@ -1,6 +1,6 @@
 //! A plugin configuration is read or refused with words.
 
-use mpgate_guard::Settings;
+use mpgate_guard::{Serve, Settings};
 
 /// Checks what holds for any configuration.
 ///
@@ -12,8 +12,14 @@ pub fn check(bytes: &[u8]) {
         Ok(settings) => {
             assert!((1..=63).contains(&settings.gate.len()));
             assert!((1..=mpgate_contract::limits::SENDERS_MAX).contains(&settings.senders_max));
-            assert!((50..=60_000).contains(&settings.control.poll_interval_milliseconds));
-            assert!(!settings.control.cluster.is_empty() && !settings.control.authority.is_empty());
+            if let Some(control) = &settings.control {
+                assert!((50..=60_000).contains(&control.poll_interval_milliseconds));
+                assert!(!control.cluster.is_empty() && !control.authority.is_empty());
+            }
+            // A gate has a list to follow, and an inline one that was accepted is whole.
+            let is_gate = settings.serve == Serve::Gate;
+            assert!(!is_gate || settings.control.is_some() || settings.inline.is_some());
+            assert!(settings.inline.as_ref().is_none_or(|inline| inline.check().is_ok()));
             let credentials = settings.credentials;
             assert!(credentials.query || credentials.x_api_secret || credentials.authorization);
             // Read again, it is the same.

@@ -3,12 +3,14 @@
 
 mod epochs;
 mod garbage;
+mod inline;
 mod outage;
 mod pollers;
 mod pushed;
 mod receipts;
 mod relay;
 mod revocation;
+mod status;
 mod two_gates;
 
 use std::time::Duration;

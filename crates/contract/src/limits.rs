@@ -56,6 +56,10 @@ pub const PAGE_ENTRIES_DEFAULT: usize = 500;
 /// One change page as JSON. A page of the largest entries is cut at the entry that would exceed it.
 pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Pages of an inline list. Envoy keeps a configuration in memory, every worker reads it, and a list that
+/// large wants a control service.
+pub const INLINE_PAGES_MAX: usize = 20;
+
 /// An epoch's name.
 pub const EPOCH_BYTES_MAX: usize = 64;
 

@@ -93,6 +93,37 @@ pub enum PageFault {
 }
 
 impl PageFault {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::TooLarge,
+        Self::Unreadable,
+        Self::BadEpoch,
+        Self::OtherEpoch,
+        Self::OtherStart,
+        Self::Backwards,
+        Self::OutsideRange,
+        Self::Repeated,
+        Self::TooManyEntries,
+        Self::BadEntry,
+    ];
+
+    /// What that means, for whoever has to do something about it.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::TooLarge => "the page has more than 4 MiB",
+            Self::Unreadable => "it is not the JSON of a change page",
+            Self::BadEpoch => "the epoch is empty or longer than 64 bytes",
+            Self::OtherEpoch => "it is of another epoch than what it follows, and no reset",
+            Self::OtherStart => "it does not start where what it follows ends",
+            Self::Backwards => "from, to and head do not ascend",
+            Self::OutsideRange => "an entry's revision is outside of what the page covers",
+            Self::Repeated => "a digest or a stream appears twice",
+            Self::TooManyEntries => "it has more than 1000 entries",
+            Self::BadEntry => "a grant or a stream cannot be read or exceeds a limit",
+        }
+    }
+
     /// The word for it: metric label and log word.
     #[must_use]
     pub const fn label(self) -> &'static str {

@@ -61,11 +61,18 @@ impl Answer {
 
     /// What GA4's validation server says of a body.
     pub(crate) fn validation(inspection: &Inspection<'_>) -> Self {
-        Self {
-            status: 200,
-            headers: vec![("content-type", "application/json"), ("cache-control", "no-store")],
-            body: inspection.validation_messages(),
-        }
+        Self::json(inspection.validation_messages())
+    }
+
+    /// A document of the gate's own.
+    pub(crate) fn json(body: Vec<u8>) -> Self {
+        let headers = vec![("content-type", "application/json"), ("cache-control", "no-store")];
+        Self { status: 200, headers, body }
+    }
+
+    /// A status, and nothing more to learn.
+    pub(crate) fn bare(status: u16) -> Self {
+        Self { status, headers: vec![("cache-control", "no-store")], body: Vec::new() }
     }
 
     /// What GA4 says to anything.

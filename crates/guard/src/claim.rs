@@ -76,6 +76,17 @@ impl<'a> Request<'a> {
         self.headers.iter().filter(move |(name, _)| same(name)).map(|(_, value)| value.as_slice())
     }
 
+    /// The path, without the query.
+    pub(crate) fn path(self) -> &'a [u8] {
+        let target = self.header(":path").unwrap_or_default();
+        target.split(|byte| *byte == b'?').next().unwrap_or_default()
+    }
+
+    /// Whether it asks for something and changes nothing.
+    pub(crate) fn only_reads(self) -> bool {
+        matches!(self.header(":method"), Some(b"GET" | b"HEAD"))
+    }
+
     /// Whether its body is not what it seems (RFC 9110 8.4).
     pub(crate) fn is_encoded(self) -> bool {
         self.named("content-encoding").any(|coding| !coding.eq_ignore_ascii_case(b"identity"))

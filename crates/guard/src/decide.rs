@@ -9,13 +9,18 @@ use crate::judge::{Permit, Standing, Verdict, judge};
 use crate::path::could_be_guarded;
 use crate::policy::{CompiledStream, Upstream};
 use crate::query::push_pair;
-use crate::{Answer, BODY_BYTES_MAX, Class, Reason, Settings, StreamKind, UnknownPaths};
+use crate::{
+    Answer, Availability, BODY_BYTES_MAX, Class, READY_PATH, Reason, Settings, StreamKind,
+    UnknownPaths,
+};
 
 /// What came of a request so far.
 #[derive(Debug)]
 pub enum Ruling<'a> {
     /// Everything is decided.
     Decided(Decision<'a>),
+    /// No event: somebody asks whether this gate is ready. Told, and counted nowhere.
+    Probed(Answer),
     /// The body has to be here first: ask again, with [`Arrival::Whole`] and a fresh look at the list.
     WantsBody,
 }
@@ -41,6 +46,10 @@ pub fn decide<'a>(
     arrival: Arrival<'_>,
 ) -> Ruling<'a> {
     let Some(endpoint) = claim.endpoint else {
+        if settings.ready && claim.path() == READY_PATH.as_bytes() && claim.request.only_reads() {
+            let has_list = standing.list != Availability::None;
+            return Ruling::Probed(Answer::bare(if has_list { 200 } else { 503 }));
+        }
         return Ruling::Decided(match settings.unknown_paths {
             UnknownPaths::Pass if !could_be_guarded(claim.path()) => {
                 unjudged(claim, VerdictWord::Passed, None)

@@ -7,12 +7,12 @@ use mpgate_contract::{Grant, State};
 
 use crate::claim::{Claim, Query, SecretClaim};
 use crate::policy::{CompiledStream, Policy, Upstream};
-use crate::{Corrupt, Reason, Record, Settings, supports};
+use crate::{Availability, Corrupt, Reason, Record, Settings, supports};
 
 /// What the gate knows at the moment of a decision.
 pub struct Standing<'a> {
-    /// Whether a whole list has ever arrived.
-    pub ready: bool,
+    /// Whether there is a list to judge by.
+    pub list: Availability,
     /// The streams.
     pub policy: &'a Policy,
     /// What the allowlist has for [`Claim::digest`].
@@ -83,8 +83,8 @@ pub(crate) fn judge<'p>(
     stream: Option<&'p CompiledStream>,
     settings: &Settings,
 ) -> Verdict<'p> {
-    let Standing { ready, known, peer, now, .. } = standing;
-    let Known { state, grant } = match presented_key(claim, ready, known) {
+    let Standing { list, known, peer, now, .. } = standing;
+    let Known { state, grant } = match presented_key(claim, list, known) {
         Ok(known) => known,
         Err(reason) => return Verdict::Not(reason, None),
     };
@@ -100,14 +100,16 @@ pub(crate) fn judge<'p>(
 /// The key that was presented, or why there is none.
 fn presented_key(
     claim: &Claim<'_>,
-    ready: bool,
+    list: Availability,
     known: Result<Option<Known>, Corrupt>,
 ) -> Result<Known, Reason> {
     if !claim.is_post {
         return Err(Reason::MethodNotAllowed);
     }
-    if !ready {
-        return Err(Reason::NoList);
+    match list {
+        Availability::None => return Err(Reason::NoList),
+        Availability::TooOld => return Err(Reason::ListStale),
+        Availability::InForce => {}
     }
     let Query::Read { streams, .. } = &claim.query else {
         return Err(Reason::BadQuery);

@@ -25,6 +25,8 @@ mod body;
 mod claim;
 mod decide;
 mod decision;
+mod freshness;
+mod inline;
 mod inspection;
 mod judge;
 mod list;
@@ -34,6 +36,7 @@ mod polling;
 mod query;
 mod reason;
 mod settings;
+mod status;
 mod sync;
 mod table;
 
@@ -46,14 +49,19 @@ pub use body::{
 pub use claim::{Claim, Request, is_own_header};
 pub use decide::{Ruling, decide};
 pub use decision::{Action, Decision, Forward, Outcome, VerdictWord};
+pub use freshness::{Availability, Freshness};
+pub use inline::{Inline, InlineFacts};
 pub use inspection::Arrival;
 pub use judge::{Known, Peer, Standing};
 pub use list::{AllowList, Applied, Lookup, SharedData, SwapError, Swept};
 pub use policy::Policy;
 pub use polling::{Attempt, Lease, backoff_milliseconds, receipt_headers};
 pub use reason::{Class, Reason};
-pub use settings::{Control, Credentials, Pollers, Settings, SettingsError, UnknownPaths};
-pub use sync::{Next, Phase, SyncState};
+pub use settings::{
+    Control, Credentials, Pollers, Serve, Settings, SettingsError, UnknownPaths, WhenStale,
+};
+pub use status::{READY_PATH, STATUS_PATH, Status, Summary, Tally, status_answer};
+pub use sync::{Next, Offer, Origin, Phase, SyncState};
 pub use table::{BUCKETS, Bucket, Corrupt, Record, Stamp, Update, bucket_of};
 
 /// What a grant or a stream may `require` and this version honours.

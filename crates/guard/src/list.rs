@@ -4,21 +4,19 @@
 //! other step by step. What must hold whatever the order of their steps: a later revision is never
 //! undone, nothing of a swept generation comes back, and a list is ready only once it is whole.
 
+mod notes;
+mod offer;
+
 use std::collections::BTreeMap;
 
 use mpgate_contract::{Digest, Page, State};
 
 use crate::sync::Begin;
-use crate::{
-    Attempt, BUCKETS, Bucket, Corrupt, Known, Lease, Phase, Stamp, SyncState, Update, bucket_of,
-};
+use crate::{BUCKETS, Bucket, Corrupt, Known, Phase, Stamp, SyncState, Update, bucket_of};
 
 /// The version of what lies in shared data. A module that writes it otherwise takes another number,
 /// and with it a table of its own.
-const FORMAT: u32 = 1;
-
-/// The key that names this Envoy process; all gates in it share it, whatever their version.
-const INSTANCE: &str = "mpgate/instance";
+const FORMAT: u32 = 2;
 
 /// Tries of one compare-and-swap. A hundred lost races in a row are a fault, not bad luck.
 const SWAPS_MAX: u32 = 100;
@@ -50,6 +48,9 @@ pub struct SwapError;
 pub struct AllowList<S> {
     shared: S,
     prefix: String,
+    /// What the gate without control looks for: the key that names the control its list came from.
+    last: String,
+    cluster: Option<String>,
 }
 
 /// The bytes a digest is looked up in: one consistent moment of one bucket.
@@ -60,6 +61,26 @@ pub struct Lookup(Vec<u8>);
 pub struct Swept {
     generation: u32,
     buckets: u16,
+}
+
+/// By how much the list grew.
+///
+/// A VM that dies between a bucket and the state leaves its share of a page uncounted: a figure for
+/// people, on which nothing rests.
+#[derive(Clone, Copy, Default)]
+struct Grown {
+    keys: i64,
+    streams: i64,
+}
+
+impl Grown {
+    fn add_to(self, state: &SyncState) -> SyncState {
+        SyncState {
+            keys: state.keys.saturating_add_signed(self.keys),
+            streams: state.streams.saturating_add_signed(self.streams),
+            ..state.clone()
+        }
+    }
 }
 
 /// What became of a page.
@@ -108,33 +129,33 @@ impl Lookup {
 }
 
 impl<S: SharedData> AllowList<S> {
-    /// The list of the gate `gate` that follows the control service behind `cluster`.
-    pub fn new(shared: S, cluster: &str, gate: &str) -> Self {
-        Self { shared, prefix: format!("mpgate/{FORMAT}/{cluster}/{gate}/") }
+    /// The list of the gate `gate` that follows the control service behind `cluster`. Without one it is the
+    /// list that a gate of this name had last: taking control away forgets no revocation.
+    pub fn new(shared: S, cluster: Option<&str>, gate: &str) -> Self {
+        let last = format!("mpgate/{FORMAT}/last/{gate}");
+        let known = || shared.get(&last).and_then(|(bytes, _)| String::from_utf8(bytes).ok());
+        let named = cluster.map_or_else(|| known().unwrap_or_default(), str::to_owned);
+        let prefix = format!("mpgate/{FORMAT}/list/{named}/{gate}/");
+        Self { shared, prefix, last, cluster: cluster.map(str::to_owned) }
     }
 
     /// Creates all keys, unless they are there. Only the first VM of an Envoy may find them missing:
     /// Envoy configures it before it makes the others.
     pub fn create(&self) {
+        if let Some(cluster) = &self.cluster
+            && self.bytes(&self.last) != cluster.as_bytes()
+        {
+            self.shared.create(&self.last, cluster.as_bytes());
+        }
         if self.shared.get(&self.key("state")).is_some() {
             return;
         }
         for bucket in 0..BUCKETS {
             self.shared.create(&self.bucket_key(bucket), &[]);
         }
-        for key in ["streams", "lease", "attempt", "state"] {
+        for key in ["streams", "lease", "attempt", "inline", "tally", "settings", "state"] {
             self.shared.create(&self.key(key), &[]);
         }
-    }
-
-    /// What this Envoy process is called among its like: `drawn` by the first VM, and kept.
-    pub fn instance(&self, drawn: u64) -> String {
-        let kept = |bytes: Vec<u8>| String::from_utf8(bytes).ok().filter(|text| !text.is_empty());
-        if let Some(instance) = kept(self.bytes(INSTANCE)) {
-            return instance;
-        }
-        self.shared.create(INSTANCE, format!("{drawn:016x}").as_bytes());
-        kept(self.bytes(INSTANCE)).unwrap_or_default()
     }
 
     /// Where the list stands.
@@ -159,11 +180,25 @@ impl<S: SharedData> AllowList<S> {
             Ok(generation) => generation,
             Err(outcome) => return outcome,
         };
-        if self.merge_entries(page, generation).is_none() {
-            return Applied::Failed;
-        }
-        let advanced = self.change_state(|state| Some(state.advance(page, generation, now)));
+        let advanced = self.place(page, generation, |state| state.answered(now));
         advanced.map_or(Applied::Failed, |state| Applied::Done { revision: state.since })
+    }
+
+    /// Puts the entries in place, then the state that `also` changes. What went in counts, even where the
+    /// rest does not go.
+    fn place(
+        &self,
+        page: &Page<'_>,
+        generation: u32,
+        also: impl Fn(SyncState) -> SyncState,
+    ) -> Option<SyncState> {
+        let mut grown = Grown::default();
+        let merged = self.merge_entries(page, generation, &mut grown);
+        self.change_state(|state| {
+            let counted = grown.add_to(state);
+            Some(if merged.is_some() { also(counted.advance(page, generation)) } else { counted })
+        })
+        .filter(|_| merged.is_some())
     }
 
     /// Removes some more of what is older than the current generation, and answers how far that came.
@@ -177,47 +212,21 @@ impl<S: SharedData> AllowList<S> {
         let start = if swept.generation == generation { swept.buckets } else { 0 };
         let buckets = start.saturating_add(SWEEP_STEP).min(BUCKETS);
         let mut keys = (start..buckets).map(|bucket| self.bucket_key(bucket));
-        let close = |key: String| self.change(&key, |bucket| bucket.sweep(generation)).is_some();
-        if !keys.all(close) {
-            return Swept::default();
+        let mut grown = Grown::default();
+        let close = |key: String, count: &mut i64| {
+            self.change(&key, count, |bucket| bucket.sweep(generation)).is_some()
+        };
+        let mut is_closed = keys.all(|key| close(key, &mut grown.keys));
+        let is_last = is_closed && buckets == BUCKETS;
+        if is_last {
+            is_closed = close(self.key("streams"), &mut grown.streams);
         }
-        if buckets == BUCKETS && close(self.key("streams")) {
-            self.change_state(|current| current.swept(generation));
-            return Swept::default();
-        }
-        Swept { generation, buckets }
-    }
-
-    /// Takes or keeps the lease; whether `me` may poll.
-    pub fn claim_lease(&self, me: u64, now: u64) -> bool {
-        self.swap_json("lease", |current: Option<&Lease>| Lease::claim(current, me, now))
-    }
-
-    /// Leaves the lease to others, if `me` holds it.
-    pub fn release_lease(&self, me: u64) {
-        self.swap_json("lease", |current: Option<&Lease>| Lease::release(current, me));
-    }
-
-    /// Whether a page may be asked for, or one that was begun and not ended wants more time.
-    pub fn may_ask(&self, now: u64) -> bool {
-        self.read_json::<Attempt>("attempt").is_none_or(|attempt| attempt.allows(now))
-    }
-
-    /// Notes that a page is about to be processed.
-    pub fn begin_attempt(&self, now: u64) {
-        self.swap_json("attempt", |current: Option<&Attempt>| {
-            Some(current.cloned().unwrap_or_default().again(now))
+        self.change_state(|current| {
+            let counted = grown.add_to(current);
+            let is_done = is_last && is_closed;
+            Some(counted.swept(generation).filter(|_| is_done).unwrap_or(counted))
         });
-    }
-
-    /// Whether a VM began a page and never ended it, and this caller is the one to tell of it.
-    pub fn tell_of_attempt(&self, now: u64) -> bool {
-        self.swap_json("attempt", |current: Option<&Attempt>| current?.tell(now))
-    }
-
-    /// Notes that it was processed and did no harm.
-    pub fn end_attempt(&self) {
-        self.swap_json("attempt", |_: Option<&Attempt>| Some(Attempt::default()));
+        if is_closed && !is_last { Swept { generation, buckets } } else { Swept::default() }
     }
 
     /// The generation that the page's entries belong to, the state changed for a reset.
@@ -237,7 +246,7 @@ impl<S: SharedData> AllowList<S> {
         Err(Applied::Failed)
     }
 
-    fn merge_entries(&self, page: &Page<'_>, generation: u32) -> Option<()> {
+    fn merge_entries(&self, page: &Page<'_>, generation: u32, grown: &mut Grown) -> Option<()> {
         let stamp = |revision| Stamp { generation, revision };
         let mut by_bucket = BTreeMap::<u16, Vec<Update<'_>>>::new();
         for key in &page.keys {
@@ -249,7 +258,8 @@ impl<S: SharedData> AllowList<S> {
             });
         }
         for (bucket, updates) in by_bucket {
-            self.change(&self.bucket_key(bucket), |bucket| bucket.merge(&updates))?;
+            let key = self.bucket_key(bucket);
+            self.change(&key, &mut grown.keys, |bucket| bucket.merge(&updates))?;
         }
         let mut streams = Vec::with_capacity(page.streams.len());
         for entry in &page.streams {
@@ -263,21 +273,27 @@ impl<S: SharedData> AllowList<S> {
         if streams.is_empty() {
             return Some(());
         }
-        self.change(&self.key("streams"), |bucket| bucket.merge(&streams))
+        self.change(&self.key("streams"), &mut grown.streams, |bucket| bucket.merge(&streams))
     }
 
-    /// Read, change, compare-and-swap, retry.
+    /// Read, change, compare-and-swap, retry. `grown` gains what came into force, less what went out.
     fn change(
         &self,
         key: &str,
+        grown: &mut i64,
         step: impl Fn(&Bucket<'_>) -> Result<Option<Vec<u8>>, Corrupt>,
     ) -> Option<()> {
         for _ in 0..SWAPS_MAX {
             let (bytes, version) = self.shared.get(key)?;
-            match Bucket::read(&bytes).and_then(|bucket| step(&bucket)).ok()? {
-                None => return Some(()),
-                Some(next) if self.shared.swap(key, &next, version).is_ok() => return Some(()),
-                Some(_) => {}
+            let bucket = Bucket::read(&bytes).ok()?;
+            let Some(next) = step(&bucket).ok()? else {
+                return Some(());
+            };
+            if self.shared.swap(key, &next, version).is_ok() {
+                let after = Bucket::read(&next).ok()?.active();
+                *grown =
+                    grown.saturating_add_unsigned(after).saturating_sub_unsigned(bucket.active());
+                return Some(());
             }
         }
         None
@@ -308,25 +324,6 @@ impl<S: SharedData> AllowList<S> {
     fn write_state(&self, state: &SyncState, version: u32) -> Result<(), SwapError> {
         let bytes = serde_json::to_vec(state).map_err(|_| SwapError)?;
         self.shared.swap(&self.key("state"), &bytes, version)
-    }
-
-    fn read_json<T: serde::de::DeserializeOwned>(&self, key: &str) -> Option<T> {
-        serde_json::from_slice(&self.bytes(&self.key(key))).ok()
-    }
-
-    /// One compare-and-swap; whether it was made and won.
-    fn swap_json<T>(&self, key: &str, step: impl Fn(Option<&T>) -> Option<T>) -> bool
-    where
-        T: serde::Serialize + serde::de::DeserializeOwned,
-    {
-        let key = self.key(key);
-        let Some((bytes, version)) = self.shared.get(&key) else {
-            return false;
-        };
-        let Some(next) = step(serde_json::from_slice(&bytes).ok().as_ref()) else {
-            return false;
-        };
-        serde_json::to_vec(&next).is_ok_and(|bytes| self.shared.swap(&key, &bytes, version).is_ok())
     }
 
     fn bytes(&self, key: &str) -> Vec<u8> {

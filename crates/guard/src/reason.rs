@@ -132,6 +132,9 @@ reasons! {
     /// No allowlist has arrived yet.
     NoList = "no_list", Unverified, 503, "Allowlist not loaded",
         "This gateway has no allowlist yet. Try again shortly.";
+    /// Control has not been heard of for too long.
+    ListStale = "list_stale", Unverified, 503, "Allowlist too old",
+        "This gateway has had no news of its allowlist for too long. Try again later; its operator has been told.";
     /// The allowlist's own data is damaged.
     ListUnreadable = "list_unreadable", Unverified, 503, "Allowlist unreadable",
         "This gateway cannot read its allowlist. Its operator has to restart it.";

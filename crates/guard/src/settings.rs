@@ -4,7 +4,15 @@
 use core::fmt;
 
 use mpgate_contract::{Environment, Mode, limits};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::inline::{Inline, WrittenInline};
+
+/// Below this a list would be stale between two answers of a control that is well.
+const STALENESS_SECONDS_MIN: u64 = 60;
+
+/// A year: longer is never.
+const STALENESS_SECONDS_MAX: u64 = 365 * 24 * 60 * 60;
 
 /// How a gate is set up.
 #[derive(Clone, PartialEq, Eq)]
@@ -27,8 +35,38 @@ pub struct Settings {
     pub keep_other_parameters: bool,
     /// Senders with a series of their own in the metrics.
     pub senders_max: usize,
-    /// Where the list comes from.
-    pub control: Control,
+    /// Age in seconds from which the list counts as stale.
+    pub max_staleness_seconds: u64,
+    /// What holds then.
+    pub when_stale: WhenStale,
+    /// Whether [`crate::READY_PATH`] is answered.
+    pub ready: bool,
+    /// What the filter does with requests.
+    pub serve: Serve,
+    /// Where the list comes from. Without one an inline list is all there is.
+    pub control: Option<Control>,
+    /// A list to begin with, not checked yet.
+    pub inline: Option<Inline>,
+}
+
+/// What holds once the list is stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenStale {
+    /// The last list.
+    LastList,
+    /// Nothing: 503 until there is news.
+    Deny,
+}
+
+/// What the filter does with requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Serve {
+    /// Judges them.
+    Gate,
+    /// Answers [`crate::STATUS_PATH`] for the gate of this name, and nothing else.
+    Status,
 }
 
 /// Where senders may put their secret. At least one place is set.
@@ -43,7 +81,7 @@ pub struct Credentials {
 }
 
 /// What becomes of a path outside the protocol.
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UnknownPaths {
     /// 404.
@@ -81,7 +119,7 @@ pub enum Pollers {
 
 /// Why a configuration is refused.
 #[derive(Debug, PartialEq, Eq)]
-pub struct SettingsError(String);
+pub struct SettingsError(pub(crate) String);
 
 impl fmt::Display for SettingsError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,7 +132,7 @@ impl core::error::Error for SettingsError {}
 /// The configuration as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct Written<'a> {
     gate: String,
     #[serde(default = "enforce")]
     mode: Mode,
@@ -111,7 +149,17 @@ struct Written {
     other_parameters: bool,
     #[serde(default = "senders_max")]
     senders_max: usize,
-    control: WrittenControl,
+    #[serde(default = "max_staleness_seconds")]
+    max_staleness_seconds: u64,
+    #[serde(default = "last_list")]
+    when_stale: WhenStale,
+    #[serde(default)]
+    ready: bool,
+    #[serde(default = "gate")]
+    serve: Serve,
+    control: Option<WrittenControl>,
+    #[serde(borrow)]
+    allowlist: Option<WrittenInline<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -158,6 +206,18 @@ const fn senders_max() -> usize {
     limits::SENDERS_MAX
 }
 
+const fn max_staleness_seconds() -> u64 {
+    24 * 60 * 60
+}
+
+const fn last_list() -> WhenStale {
+    WhenStale::LastList
+}
+
+const fn gate() -> Serve {
+    Serve::Gate
+}
+
 const fn poll_interval_milliseconds() -> u64 {
     250
 }
@@ -185,14 +245,24 @@ fn keep_or_drop<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::E
 }
 
 impl Settings {
-    /// Reads a plugin configuration.
+    /// Reads a plugin configuration, and checks all of it.
     ///
     /// # Errors
     /// What is wrong with it, where, and what would be right.
     pub fn parse(bytes: &[u8]) -> Result<Self, SettingsError> {
-        let written: Written = serde_json::from_slice(bytes)
+        let settings = Self::read(bytes)?;
+        settings.inline.as_ref().map_or(Ok(()), |inline| inline.check().map(drop))?;
+        Ok(settings)
+    }
+
+    /// Reads a plugin configuration, but does not look into an inline list: another VM may have done so
+    /// already, see [`crate::AllowList::offer`].
+    ///
+    /// # Errors
+    /// What is wrong with it, where, and what would be right.
+    pub fn read(bytes: &[u8]) -> Result<Self, SettingsError> {
+        let written: Written<'_> = serde_json::from_slice(bytes)
             .map_err(|error| SettingsError(format!("the plugin configuration: {error}")))?;
-        let control = written.control;
         let places = &written.credentials;
         if places.is_empty() {
             return Err(SettingsError(
@@ -201,14 +271,25 @@ impl Settings {
         }
         is_name("gate", &written.gate)?;
         is_one_of("senders_max", written.senders_max as u64, 1, limits::SENDERS_MAX as u64)?;
-        is_text("control.cluster", &control.cluster)?;
-        let authority = control.authority.unwrap_or_else(|| control.cluster.clone());
-        is_text("control.authority", &authority)?;
-        let interval = control.poll_interval_milliseconds;
-        is_one_of("control.poll_interval_milliseconds", interval, 50, 60_000)?;
-        is_one_of("control.wait_seconds", control.wait_seconds, 0, limits::WAIT_SECONDS_MAX)?;
-        let page_entries_max = limits::PAGE_ENTRIES_MAX as u64;
-        is_one_of("control.page_entries", control.page_entries as u64, 1, page_entries_max)?;
+        is_one_of(
+            "max_staleness_seconds",
+            written.max_staleness_seconds,
+            STALENESS_SECONDS_MIN,
+            STALENESS_SECONDS_MAX,
+        )?;
+        let control = written.control.map(WrittenControl::check).transpose()?;
+        let inline = written.allowlist.map(Inline::read).transpose()?;
+        if written.serve == Serve::Status && inline.is_some() {
+            return Err(SettingsError(
+                "allowlist: serve is status, and a status page has no list of its own".to_owned(),
+            ));
+        }
+        if written.serve == Serve::Gate && control.is_none() && inline.is_none() {
+            return Err(SettingsError(
+                "control is missing, and so is allowlist: the list has to come from somewhere"
+                    .to_owned(),
+            ));
+        }
         Ok(Self {
             gate: written.gate,
             mode: written.mode,
@@ -223,14 +304,39 @@ impl Settings {
             unknown_paths: written.unknown_paths,
             keep_other_parameters: written.other_parameters,
             senders_max: written.senders_max,
-            control: Control {
-                cluster: control.cluster,
-                authority,
-                poll_interval_milliseconds: interval,
-                wait_seconds: control.wait_seconds,
-                page_entries: control.page_entries,
-                pollers: control.pollers,
-            },
+            max_staleness_seconds: written.max_staleness_seconds,
+            when_stale: written.when_stale,
+            ready: written.ready,
+            serve: written.serve,
+            control,
+            inline,
+        })
+    }
+
+    /// Envoy's cluster for the control service, if there is one.
+    #[must_use]
+    pub fn cluster(&self) -> Option<&str> {
+        self.control.as_ref().map(|control| control.cluster.as_str())
+    }
+}
+
+impl WrittenControl {
+    fn check(self) -> Result<Control, SettingsError> {
+        is_text("control.cluster", &self.cluster)?;
+        let authority = self.authority.unwrap_or_else(|| self.cluster.clone());
+        is_text("control.authority", &authority)?;
+        let interval = self.poll_interval_milliseconds;
+        is_one_of("control.poll_interval_milliseconds", interval, 50, 60_000)?;
+        is_one_of("control.wait_seconds", self.wait_seconds, 0, limits::WAIT_SECONDS_MAX)?;
+        let page_entries_max = limits::PAGE_ENTRIES_MAX as u64;
+        is_one_of("control.page_entries", self.page_entries as u64, 1, page_entries_max)?;
+        Ok(Control {
+            cluster: self.cluster,
+            authority,
+            poll_interval_milliseconds: interval,
+            wait_seconds: self.wait_seconds,
+            page_entries: self.page_entries,
+            pollers: self.pollers,
         })
     }
 }
@@ -263,61 +369,4 @@ fn is_one_of(member: &str, value: u64, min: u64, max: u64) -> Result<(), Setting
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_shortest_configuration() {
-        let settings = Settings::parse(br#"{"gate":"g","control":{"cluster":"c"}}"#).expect("good");
-        assert_eq!(settings.mode, Mode::Enforce);
-        assert!(settings.unknown_paths == UnknownPaths::Refuse);
-        assert!(
-            !settings.keep_other_parameters && !settings.silent && settings.environment.is_none()
-        );
-        assert_eq!(settings.protocol_rules, Mode::DryRun);
-        assert!(settings.credentials == Credentials { query: true, ..Credentials::default() });
-        assert_eq!((settings.senders_max, settings.control.page_entries), (1000, 500));
-        assert_eq!(settings.control.authority, "c");
-        assert_eq!(
-            (settings.control.poll_interval_milliseconds, settings.control.wait_seconds),
-            (250, 25)
-        );
-        assert!(settings.control.pollers == Pollers::One);
-    }
-
-    #[test]
-    fn the_longest_configuration() {
-        let settings = Settings::parse(
-            br#"{"gate":"g-1","mode":"dry_run","unknown_paths":"pass","other_parameters":"keep","senders_max":5,
-                 "protocol_rules":"enforce","silent":true,"environment":"staging","credentials":["x-api-secret","authorization"],
-                 "control":{"cluster":"c","authority":"a","poll_interval_milliseconds":50,"wait_seconds":20,
-                            "page_entries":1000,"pollers":"all"}}"#,
-        )
-        .expect("good");
-        assert_eq!(settings.mode, Mode::DryRun);
-        assert!(settings.unknown_paths == UnknownPaths::Pass && settings.keep_other_parameters);
-        assert_eq!(settings.protocol_rules, Mode::Enforce);
-        assert!(settings.silent && settings.environment == Some(Environment::Staging));
-        let headers = Credentials { query: false, x_api_secret: true, authorization: true };
-        assert!(settings.credentials == headers);
-        assert!(settings.control.pollers == Pollers::All && settings.control.authority == "a");
-    }
-
-    /// `tests/bad_config`: one mistake a file; its first line says what the error has to name.
-    #[test]
-    fn every_known_mistake_is_refused_by_name() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bad_config");
-        let mut files = 0;
-        for file in std::fs::read_dir(folder).expect("the folder") {
-            let path = file.expect("a file").path();
-            let text = std::fs::read_to_string(&path).expect("text");
-            let (named, config) = text.split_once('\n').expect("two lines");
-            let error = Settings::parse(config.as_bytes())
-                .err()
-                .unwrap_or_else(|| panic!("{path:?} was accepted"));
-            assert!(error.to_string().contains(named), "{path:?}: {error} does not say {named}");
-            files += 1;
-        }
-        assert!(files >= 14, "only {files} files");
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 use mpgate_contract::{Ask, Page};
 use serde::{Deserialize, Serialize};
 
+use crate::inline::InlineFacts;
 use crate::query::push_pair;
 use crate::settings::Control;
 
@@ -23,8 +24,45 @@ pub struct SyncState {
     pub filled: bool,
     /// Grows when a stream may have changed: compiled policies older than it are renewed.
     pub streams_version: u64,
-    /// When control last answered, Unix seconds.
+    /// When control last answered, or wrote the inline list: Unix seconds. What it says of the list's age
+    /// is for [`crate::Freshness`] to tell.
     pub synced_at: u64,
+    /// Who said so.
+    pub origin: Origin,
+    /// Which inline list was taken last, by its fingerprint.
+    pub inline: u64,
+    /// Keys in force.
+    pub keys: u64,
+    /// Streams in force.
+    pub streams: u64,
+}
+
+/// Where a list came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// There is none.
+    #[default]
+    Nowhere,
+    /// From the plugin configuration.
+    Inline,
+    /// From the control service.
+    Control,
+}
+
+/// What an inline list is worth next to the list that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// It is newer: it takes the other's place.
+    Taken,
+    /// It is the very list that is there, seen later.
+    Confirmed,
+    /// It is older, or not newer than what control says: the other stays.
+    Kept,
+    /// It is empty, and the other is not.
+    HeldEmpty,
+    /// Shared data cannot be written.
+    Failed,
 }
 
 /// How much of the list is there.
@@ -116,20 +154,60 @@ impl SyncState {
         if page.is_empty() && self.ready && self.filled {
             return Begin::HeldEmpty;
         }
-        Begin::Reset(Self {
+        Begin::Reset(self.begin_again(page.epoch))
+    }
+
+    /// What to do with an inline list. `is_followed` says that control is asked, and that what it said last
+    /// is not stale: then its word counts, whatever the times say.
+    #[must_use]
+    pub fn weigh(&self, facts: &InlineFacts, is_followed: bool) -> Offer {
+        if self.inline == facts.fingerprint {
+            return Offer::Kept;
+        }
+        if !self.ready {
+            return Offer::Taken;
+        }
+        let is_followed = is_followed && self.origin == Origin::Control;
+        let is_later = facts.export_time > self.synced_at;
+        // Inside one epoch revisions tell what is newer, and no clock has to be believed.
+        let is_newer = if self.epoch == facts.epoch { facts.head > self.since } else { is_later };
+        let is_same = self.epoch == facts.epoch && facts.head == self.since;
+        match (is_newer, is_same) {
+            _ if is_followed => Offer::Kept,
+            (true, _) if self.filled && !facts.filled => Offer::HeldEmpty,
+            (true, _) => Offer::Taken,
+            (false, true) if is_later => Offer::Confirmed,
+            (false, _) => Offer::Kept,
+        }
+    }
+
+    /// The state that begins another generation, of this epoch.
+    pub(crate) fn begin_again(&self, epoch: &str) -> Self {
+        Self {
             generation: self.generation.saturating_add(1),
-            epoch: page.epoch.to_owned(),
+            epoch: epoch.to_owned(),
             since: 0,
             phase: Phase::Loading,
             ..self.clone()
-        })
+        }
+    }
+
+    /// The state with the inline list in force, as old as it is.
+    pub(crate) fn following(&self, facts: &InlineFacts) -> Self {
+        let (inline, synced_at) = (facts.fingerprint, facts.export_time);
+        Self { origin: Origin::Inline, inline, synced_at, ..self.clone() }
+    }
+
+    /// The state after an answer of control. A clock that was set back is believed: what counts is that
+    /// the time is another one.
+    pub(crate) fn answered(&self, now: u64) -> Self {
+        Self { origin: Origin::Control, synced_at: now, ..self.clone() }
     }
 
     /// The state after all entries of a page are in place. A page that others have overtaken moves
-    /// nothing but the time of the last answer.
-    pub(crate) fn advance(&self, page: &Page<'_>, generation: u32, now: u64) -> Self {
+    /// nothing.
+    pub(crate) fn advance(&self, page: &Page<'_>, generation: u32) -> Self {
         let mut next = self.clone();
-        next.synced_at = next.synced_at.max(now);
         if self.generation != generation || self.since != page.from {
             return next;
         }
@@ -162,7 +240,7 @@ mod tests {
     #[test]
     fn a_question_says_where_the_list_stands() {
         let settings = crate::Settings::parse(br#"{"gate":"g","control":{"cluster":"c"}}"#);
-        let control = settings.expect("good").control;
+        let control = settings.expect("good").control.expect("a control");
         let state = SyncState { epoch: "a b&c".to_owned(), since: 7, ..SyncState::default() };
         assert_eq!(
             String::from_utf8(state.question(&control, 20)).as_deref(),
@@ -213,6 +291,60 @@ mod tests {
         for (phase, may) in [(Phase::Loading, true), (Phase::Sweeping, false), (Phase::Live, true)]
         {
             assert_eq!(SyncState { phase, ..SyncState::default() }.may_ask(), may, "{phase:?}");
+        }
+    }
+
+    #[test]
+    fn the_newer_list_wins_and_control_has_the_last_word() {
+        use Offer::{Confirmed, HeldEmpty, Kept, Taken};
+        let nothing = SyncState::default();
+        let there = |origin, epoch: &str| SyncState {
+            generation: 1,
+            epoch: epoch.to_owned(),
+            since: 7,
+            phase: Phase::Live,
+            ready: true,
+            filled: true,
+            synced_at: 1_000,
+            origin,
+            inline: 1,
+            ..SyncState::default()
+        };
+        let loading = SyncState { ready: false, ..there(Origin::Control, "e") };
+        let bare = SyncState { filled: false, ..there(Origin::Inline, "e") };
+        let (control, inline) = (there(Origin::Control, "e"), there(Origin::Inline, "e"));
+        let facts = |fingerprint, export_time, epoch: &str, head| InlineFacts {
+            fingerprint,
+            export_time,
+            epoch: epoch.to_owned(),
+            head,
+            filled: true,
+        };
+        let empty = InlineFacts { filled: false, ..facts(2, 2_000, "f", 9) };
+        for (name, state, facts, is_followed, offer) in [
+            ("the first", &nothing, facts(2, 5, "e", 3), true, Taken),
+            ("while control's first is loading", &loading, facts(2, 5, "e", 3), true, Taken),
+            ("an empty one first", &nothing, empty.clone(), false, Taken),
+            ("the same one again", &inline, facts(1, 1_000, "e", 7), false, Kept),
+            ("the same one again, after control", &control, facts(1, 5_000, "x", 99), false, Kept),
+            ("a later revision", &inline, facts(2, 2_000, "e", 8), false, Taken),
+            ("a later revision by an odd clock", &inline, facts(2, 5, "e", 8), false, Taken),
+            ("an earlier revision", &inline, facts(2, 500, "e", 6), false, Kept),
+            ("an earlier revision by an odd clock", &inline, facts(2, 9_999, "e", 6), false, Kept),
+            ("the same revision, later", &inline, facts(2, 2_000, "e", 7), false, Confirmed),
+            ("the same revision, earlier", &inline, facts(2, 500, "e", 7), false, Kept),
+            ("another epoch, later", &inline, facts(2, 1_001, "f", 1), false, Taken),
+            ("another epoch, earlier", &inline, facts(2, 1_000, "f", 99), false, Kept),
+            ("empty where there is something", &inline, empty.clone(), false, HeldEmpty),
+            ("empty where there is nothing", &bare, empty, false, Taken),
+            ("control is followed", &control, facts(2, 2_000, "e", 8), true, Kept),
+            ("control is followed, another epoch", &control, facts(2, 2_000, "f", 8), true, Kept),
+            ("control is gone", &control, facts(2, 2_000, "e", 8), false, Taken),
+            ("control is gone, another epoch", &control, facts(2, 2_000, "f", 8), false, Taken),
+            ("control is gone and knew more", &control, facts(2, 2_000, "e", 6), false, Kept),
+            ("control is asked, has never answered", &inline, facts(2, 2_000, "e", 8), true, Taken),
+        ] {
+            assert_eq!(state.weigh(&facts, is_followed), offer, "{name}");
         }
     }
 }

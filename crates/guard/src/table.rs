@@ -91,6 +91,14 @@ impl<'a> Bucket<'a> {
         })
     }
 
+    /// How many of its records are in force.
+    pub(crate) fn active(&self) -> u64 {
+        let active = |record: &Result<Record<'_>, Corrupt>| {
+            record.is_ok_and(|record| record.state == State::Active)
+        };
+        self.records().filter(active).count() as u64
+    }
+
     /// The record of a digest. Compared in constant time, though an attacker who knows no preimage
     /// cannot steer a digest.
     ///

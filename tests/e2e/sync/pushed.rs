@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mpgate_testbed::port::Lease;
-use mpgate_testbed::{EnvoyConfig, artifacts};
+use mpgate_testbed::stack::purchase;
+use mpgate_testbed::{EnvoyConfig, Request, Response, artifacts, http1};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -57,6 +58,16 @@ impl Pushed {
         let text = fs::read_to_string(&self.file).expect("a file");
         let told: Value = serde_json::from_str(&text).expect("JSON");
         offer(&self.file, &told["resources"][0]["typed_config"], gate).expect("offered");
+    }
+
+    pub(super) fn send(&self, request: &Request) -> Response {
+        http1::send(self.lease.address(), request).expect("an answer")
+    }
+
+    /// What its gate answers to an event with this secret.
+    pub(super) fn answer(&self, stream: &str, secret: &str) -> (u16, String) {
+        let answer = self.send(&purchase(stream, secret));
+        (answer.status, answer.reason())
     }
 }
 

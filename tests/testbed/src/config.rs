@@ -110,6 +110,14 @@ impl EnvoyConfig {
         at(&mut self.document, "/static_resources/listeners/0")
     }
 
+    /// The listener of the status page.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn status_listener(&mut self) -> Result<&mut Value> {
+        named(at(&mut self.document, "/static_resources/listeners")?, "mpgate_status")
+    }
+
     /// The HTTP connection manager's `typed_config`.
     ///
     /// # Errors
@@ -204,8 +212,19 @@ impl EnvoyConfig {
     ///
     /// # Errors
     /// The configuration has not the shape of a shipped one, or a file cannot be written.
-    pub(crate) fn settle(mut self, site: &Site, directory: &Path) -> Result<PathBuf> {
+    pub(crate) fn settle(
+        mut self,
+        site: &Site,
+        status: SocketAddr,
+        directory: &Path,
+    ) -> Result<PathBuf> {
         self.listener()?["address"] = socket_address(site.listen);
+        if let Ok(listener) = self.status_listener() {
+            listener["address"] = socket_address(status);
+            let module = "/filter_chains/0/filters/0/typed_config/http_filters/0/typed_config\
+                          /config/vm_config/code/local/filename";
+            *at(listener, module)? = text(&site.module);
+        }
         self.set("/admin/address/socket_address/port_value", site.admin_port)?;
         self.point("mpgate_control", site.control)?;
         self.point("analytics", site.analytics)?;

@@ -49,8 +49,9 @@ pub struct Envoy {
     process: Process,
     address: SocketAddr,
     admin: SocketAddr,
+    status: SocketAddr,
     directory: PathBuf,
-    _lease: Lease,
+    _leases: [Lease; 2],
 }
 
 impl Envoy {
@@ -69,7 +70,9 @@ impl Envoy {
         lease: Lease,
         directory: &Path,
     ) -> Result<Self> {
-        let file = config.settle(site, directory)?;
+        let status_lease = Lease::any()?;
+        let status = status_lease.address();
+        let file = config.settle(site, status, directory)?;
         let admin_file = directory.join("admin-address");
         let mut command = Command::new(toolchain::envoy(&mut |step| eprintln!("{step}"))?);
         command.arg("--config-path").arg(file);
@@ -89,7 +92,8 @@ impl Envoy {
         })?;
         process.wait_for("Envoy to be ready", START, |_| is_ready(admin).then_some(()))?;
         let directory = directory.to_owned();
-        Ok(Self { process, address: site.listen, admin, directory, _lease: lease })
+        let leases = [lease, status_lease];
+        Ok(Self { process, address: site.listen, admin, status, directory, _leases: leases })
     }
 
     /// Where senders send.
@@ -102,6 +106,22 @@ impl Envoy {
     #[must_use]
     pub fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// The listener of the status page.
+    #[must_use]
+    pub fn status_address(&self) -> SocketAddr {
+        self.status
+    }
+
+    /// What the status page says.
+    ///
+    /// # Errors
+    /// It does not answer, or with something else.
+    pub fn status(&self) -> Result<Value> {
+        let answer = http1::send(self.status, &Request::get("/mpgate/status"))?;
+        ensure!(answer.status == 200, "/mpgate/status: {}", answer.status);
+        answer.json()
     }
 
     /// Sends a request over a connection of its own.
@@ -233,7 +253,8 @@ fn is_ready(admin: SocketAddr) -> bool {
 /// # Errors
 /// It does not; the error holds what Envoy says.
 pub fn validate(config: EnvoyConfig, site: &Site, directory: &Path) -> Result<()> {
-    let file = config.settle(site, directory)?;
+    let lease = Lease::any()?;
+    let file = config.settle(site, lease.address(), directory)?;
     let mut command = Command::new(toolchain::envoy(&mut |step| eprintln!("{step}"))?);
     command.args(["--mode", "validate", "--log-level", "warning", "--config-path"]).arg(file);
     let told = command.output()?;

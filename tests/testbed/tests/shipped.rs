@@ -82,6 +82,7 @@ fn the_demo_differs_from_production_only_where_it_says() {
         "/transport_socket",
         "/socket_address/",
         "/host_rewrite_literal ",
+        "/configuration/value ",
         "/configuration/value/gate ",
         "/configuration/value/control/authority ",
         "/clusters/0/type ",

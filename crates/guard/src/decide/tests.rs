@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::{Bucket, Corrupt, Known, Peer, Policy, Request, Stamp, Update};
+use crate::{Availability, Bucket, Corrupt, Known, Peer, Policy, Request, Stamp, Update};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,6 +87,7 @@ enum List {
     #[default]
     Whole,
     None,
+    TooOld,
     Damaged,
 }
 
@@ -153,11 +154,15 @@ fn every_row_of_the_decision_table() {
         let claim = Claim::read(Request { headers: &headers }, &settings);
         let policy = match row.list {
             List::None => Policy::without_streams(&settings),
-            List::Whole | List::Damaged => world.policy(&settings),
+            List::Whole | List::TooOld | List::Damaged => world.policy(&settings),
         };
         let known = known(row, &keys, &claim);
         let standing = Standing {
-            ready: row.list != List::None,
+            list: match row.list {
+                List::None => Availability::None,
+                List::TooOld => Availability::TooOld,
+                List::Whole | List::Damaged => Availability::InForce,
+            },
             policy: &policy,
             peer: peer(row, known.as_ref().ok().and_then(Option::as_ref)),
             known,
@@ -170,6 +175,7 @@ fn every_row_of_the_decision_table() {
             None => Arrival::Coming,
         };
         match decide(&claim, standing, &settings, arrival) {
+            Ruling::Probed(_) => panic!("{}: nobody asked", row.name),
             Ruling::WantsBody => assert!(row.wants_body, "{}: wants the body", row.name),
             Ruling::Decided(decision) => {
                 assert!(!row.wants_body, "{}: decided without the body", row.name);
@@ -184,7 +190,7 @@ fn known(row: &Row, keys: &[u8], claim: &Claim<'_>) -> Result<Option<Known>, Cor
     match row.list {
         List::None => Ok(None),
         List::Damaged => Err(Corrupt),
-        List::Whole => {
+        List::Whole | List::TooOld => {
             let Some(digest) = claim.digest() else {
                 return Ok(None);
             };
@@ -291,5 +297,49 @@ fn every_reason_has_a_row() {
     for reason in Reason::ALL {
         let wanted = format!(r#""reason": "{}""#, reason.label());
         assert!(table.contains(&wanted), "no row for {}", reason.label());
+    }
+}
+
+#[test]
+fn readiness_is_told_where_it_is_configured_and_nothing_else_is() {
+    let configured = |ready: bool, pass: &str| {
+        let text = format!(
+            r#"{{"gate":"g","control":{{"cluster":"c"}},"ready":{ready},"mode":"off","unknown_paths":"{pass}"}}"#
+        );
+        Settings::parse(text.as_bytes()).expect("good")
+    };
+    let (on, off) = (configured(true, "refuse"), configured(false, "refuse"));
+    let on_shared = configured(true, "pass");
+    let (none, whole, old) = (Availability::None, Availability::InForce, Availability::TooOld);
+    for (settings, method, target, list, status) in [
+        (&on, "GET", "/mpgate/ready", whole, Some(200)),
+        (&on, "HEAD", "/mpgate/ready", whole, Some(200)),
+        (&on, "GET", "/mpgate/ready", none, Some(503)),
+        (&on, "GET", "/mpgate/ready", old, Some(200)),
+        (&on, "GET", "/mpgate/ready?api_secret=x", whole, Some(200)),
+        (&on_shared, "GET", "/mpgate/ready", none, Some(503)),
+        (&on, "POST", "/mpgate/ready", whole, None),
+        (&on, "GET", "/mpgate/ready/", whole, None),
+        (&on, "GET", "/mpgate/Ready", whole, None),
+        (&on, "GET", "/mpgate/status", whole, None),
+        (&on, "GET", "/mp/collect", whole, None),
+        (&off, "GET", "/mpgate/ready", whole, None),
+        (&off, "GET", "/mpgate/ready", none, None),
+    ] {
+        let headers = [(":method", method), (":path", target)]
+            .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+        let claim = Claim::read(Request { headers: &headers }, settings);
+        let policy = Policy::without_streams(settings);
+        let now = Duration::from_secs(1);
+        let standing =
+            Standing { list, policy: &policy, known: Ok(None), peer: Peer::default(), now };
+        let told = match decide(&claim, standing, settings, Arrival::Whole(&[])) {
+            Ruling::Probed(answer) => {
+                assert!(answer.body.is_empty(), "{method} {target}");
+                Some(answer.status)
+            }
+            Ruling::Decided(_) | Ruling::WantsBody => None,
+        };
+        assert_eq!(told, status, "{method} {target}");
     }
 }

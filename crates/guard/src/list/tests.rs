@@ -1,5 +1,6 @@
 //! The allowlist in shared data, against shared data that does as Envoy's does.
 
+mod offers;
 mod races;
 
 use std::cell::{Cell, RefCell};
@@ -63,7 +64,7 @@ impl SharedData for Memory {
 
 fn new_list() -> (Memory, AllowList<Memory>) {
     let memory = Memory::default();
-    let list = AllowList::new(memory.clone(), "cluster", "gate");
+    let list = AllowList::new(memory.clone(), Some("cluster"), "gate");
     list.create();
     (memory, list)
 }
@@ -172,12 +173,12 @@ fn what_became_of_a_page_has_a_word() {
 #[test]
 fn creating_again_loses_nothing() {
     let (memory, list) = filled();
-    // One value for each bucket, and the streams, the lease, the attempt and the state.
-    assert_eq!(memory.values.borrow().len(), usize::from(BUCKETS) + 4);
+    // One value for each bucket, the streams, the state, the notes, and the way back to them all.
+    assert_eq!(memory.values.borrow().len(), usize::from(BUCKETS) + 8);
     list.create();
-    AllowList::new(memory.clone(), "cluster", "gate").create();
+    AllowList::new(memory.clone(), Some("cluster"), "gate").create();
     assert_eq!(state_of(&list, "a"), Some(State::Active));
-    let other = AllowList::new(memory, "cluster", "other-gate");
+    let other = AllowList::new(memory, Some("cluster"), "other-gate");
     other.create();
     assert_eq!(state_of(&other, "a"), None);
     assert!(!other.state().ready && list.state().ready);
@@ -185,7 +186,7 @@ fn creating_again_loses_nothing() {
 
 #[test]
 fn without_its_keys_a_list_fails_and_does_not_pretend() {
-    let list = AllowList::new(Memory::default(), "cluster", "gate");
+    let list = AllowList::new(Memory::default(), Some("cluster"), "gate");
     let page = feed("e1", true, (0, 1, 1), &[("a", 1, "active")]);
     assert_eq!(page.apply_to(&list, &SyncState::default()), Applied::Failed);
     assert!(!list.claim_lease(1, 0));
@@ -297,7 +298,7 @@ fn a_sweep_announces_the_streams_it_removed() {
 #[test]
 fn one_of_two_gets_the_lease() {
     let (memory, list) = new_list();
-    let rival = AllowList::new(memory.clone(), "cluster", "gate");
+    let rival = AllowList::new(memory.clone(), Some("cluster"), "gate");
     // Both read it free; the rival writes first.
     memory.interrupt_before_call(2, move || assert!(rival.claim_lease(2, 0)));
     assert!(!list.claim_lease(1, 0));
@@ -313,9 +314,13 @@ fn one_of_two_gets_the_lease() {
 #[test]
 fn an_envoy_is_called_the_same_by_all_its_gates() {
     let (memory, list) = new_list();
-    assert_eq!(list.instance(0xab), "00000000000000ab");
-    assert_eq!(list.instance(0xcd), "00000000000000ab");
-    assert_eq!(AllowList::new(memory, "cluster", "other").instance(1), "00000000000000ab");
+    assert_eq!(list.instance(), "");
+    assert_eq!(list.draw_instance(0xab), "00000000000000ab");
+    assert_eq!(list.draw_instance(0xcd), "00000000000000ab");
+    assert_eq!(
+        AllowList::new(memory, Some("cluster"), "other").draw_instance(1),
+        "00000000000000ab"
+    );
 }
 
 #[test]

@@ -12,7 +12,8 @@ fn at_every_moment(
     for call in 1.. {
         let (memory, list) = filled();
         let asked = list.state();
-        let (rival, rival_act) = (AllowList::new(memory.clone(), "cluster", "gate"), act.clone());
+        let (rival, rival_act) =
+            (AllowList::new(memory.clone(), Some("cluster"), "gate"), act.clone());
         memory.interrupt_before_call(call, move || rival_act(&rival));
         page.apply_to(&list, &asked);
         if memory.interruption.borrow().is_some() {

@@ -1,0 +1,101 @@
+//! Small notes that all VMs share beside the list: who may poll, which page is being read, what came of
+//! the questions, how the gate is set up. None of them decides what is in force.
+
+use super::{AllowList, SWAPS_MAX, SharedData};
+use crate::{Attempt, Lease, Summary, Tally};
+
+/// The key that names this Envoy process; all gates in it share it, whatever their version.
+const INSTANCE: &str = "mpgate/instance";
+
+impl<S: SharedData> AllowList<S> {
+    /// What this Envoy process is called among its like; empty until the first gate drew it.
+    pub fn instance(&self) -> String {
+        String::from_utf8(self.bytes(INSTANCE)).unwrap_or_default()
+    }
+
+    /// The same, `drawn` by the first VM and kept.
+    pub fn draw_instance(&self, drawn: u64) -> String {
+        if self.instance().is_empty() {
+            self.shared.create(INSTANCE, format!("{drawn:016x}").as_bytes());
+        }
+        self.instance()
+    }
+
+    /// Takes or keeps the lease; whether `me` may poll.
+    pub fn claim_lease(&self, me: u64, now: u64) -> bool {
+        self.swap_json("lease", |current: Option<&Lease>| Lease::claim(current, me, now))
+    }
+
+    /// Leaves the lease to others, if `me` holds it.
+    pub fn release_lease(&self, me: u64) {
+        self.swap_json("lease", |current: Option<&Lease>| Lease::release(current, me));
+    }
+
+    /// Whether a page may be asked for, or one that was begun and not ended wants more time.
+    pub fn may_ask(&self, now: u64) -> bool {
+        self.read_json::<Attempt>("attempt").is_none_or(|attempt| attempt.allows(now))
+    }
+
+    /// Notes that a page is about to be processed.
+    pub fn begin_attempt(&self, now: u64) {
+        self.swap_json("attempt", |current: Option<&Attempt>| {
+            Some(current.cloned().unwrap_or_default().again(now))
+        });
+    }
+
+    /// Whether a VM began a page and never ended it, and this caller is the one to tell of it.
+    pub fn tell_of_attempt(&self, now: u64) -> bool {
+        self.swap_json("attempt", |current: Option<&Attempt>| current?.tell(now))
+    }
+
+    /// Notes that it was processed and did no harm.
+    pub fn end_attempt(&self) {
+        self.swap_json("attempt", |_: Option<&Attempt>| Some(Attempt::default()));
+    }
+
+    /// What came of all questions of this Envoy.
+    pub fn tally(&self) -> Tally {
+        self.read_json("tally").unwrap_or_default()
+    }
+
+    /// Adds to that, for all VMs.
+    pub fn change_tally(&self, step: impl Fn(&mut Tally)) {
+        let change = |current: Option<&Tally>| {
+            let mut next = current.cloned().unwrap_or_default();
+            step(&mut next);
+            Some(next)
+        };
+        // Lost races are tried again; what cannot be counted must not stop anything.
+        let _ = (0..SWAPS_MAX).any(|_| self.swap_json("tally", change));
+    }
+
+    /// How the gate was set up last.
+    pub fn summary(&self) -> Option<Summary> {
+        self.read_json("settings")
+    }
+
+    /// Notes how the gate is set up.
+    pub fn note_summary(&self, summary: &Summary) {
+        let note = |_: Option<&Summary>| Some(summary.clone());
+        let _ = (0..SWAPS_MAX).any(|_| self.swap_json("settings", note));
+    }
+
+    pub(super) fn read_json<T: serde::de::DeserializeOwned>(&self, key: &str) -> Option<T> {
+        serde_json::from_slice(&self.bytes(&self.key(key))).ok()
+    }
+
+    /// One compare-and-swap; whether it was made and won.
+    pub(super) fn swap_json<T>(&self, key: &str, step: impl Fn(Option<&T>) -> Option<T>) -> bool
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        let key = self.key(key);
+        let Some((bytes, version)) = self.shared.get(&key) else {
+            return false;
+        };
+        let Some(next) = step(serde_json::from_slice(&bytes).ok().as_ref()) else {
+            return false;
+        };
+        serde_json::to_vec(&next).is_ok_and(|bytes| self.shared.swap(&key, &bytes, version).is_ok())
+    }
+}

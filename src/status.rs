@@ -1,0 +1,38 @@
+//! The status listener: one page of one gate, read from what all VMs share. It knows no route to
+//! anywhere, and reads no list into memory.
+
+use std::rc::Rc;
+
+use mpgate_guard::{AllowList, Request, Settings, Status, status_answer};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+
+use crate::host::{self, EnvoySharedData};
+
+/// One request to the status listener.
+pub(crate) struct StatusStream(Rc<Settings>);
+
+impl StatusStream {
+    pub(crate) const fn new(settings: Rc<Settings>) -> Self {
+        Self(settings)
+    }
+}
+
+impl Context for StatusStream {}
+
+impl HttpContext for StatusStream {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        let Self(settings) = self;
+        let list = AllowList::new(EnvoySharedData, settings.cluster(), &settings.gate);
+        let (state, tally, summary) = (list.state(), list.tally(), list.summary());
+        let status = Status {
+            gate: &settings.gate,
+            instance: &list.instance(),
+            state: &state,
+            tally: &tally,
+            summary: summary.as_ref(),
+        };
+        let answer = status_answer(Request { headers: &host::request_headers() }, &status);
+        host::respond(answer.status, &answer.headers, &answer.body)
+    }
+}
