@@ -9,7 +9,8 @@ use serde_json::{Map, json};
 use super::way::{Caught, Way, open, try_open};
 
 /// What the release module calls and what Envoy calls in it.
-const CAPABILITIES: [&str; 39] = [
+const CAPABILITIES: [&str; 40] = [
+    "clock_time_get",
     "environ_get",
     "environ_sizes_get",
     "fd_write",
