@@ -50,8 +50,9 @@ pub const SENDERS_MAX: usize = 1_000;
 /// a few milliseconds.
 pub const PAGE_ENTRIES_MAX: usize = 1_000;
 
-/// What a gate asks for when its configuration is silent.
-pub const PAGE_ENTRIES_DEFAULT: usize = 500;
+/// What a gate asks for when its configuration is silent. An entry takes a worker about 4.5 us (measured
+/// in Envoy, grants of 100 bytes), so that a page of these is about 1.1 ms: room for larger grants below 5.
+pub const PAGE_ENTRIES_DEFAULT: usize = 250;
 
 /// One change page as JSON. A page of the largest entries is cut at the entry that would exceed it.
 pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;

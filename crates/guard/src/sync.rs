@@ -244,7 +244,7 @@ mod tests {
         let state = SyncState { epoch: "a b&c".to_owned(), since: 7, ..SyncState::default() };
         assert_eq!(
             String::from_utf8(state.question(&control, 20)).as_deref(),
-            Ok("/v1/allowlist/changes?epoch=a%20b%26c&since=7&limit=500&wait=20")
+            Ok("/v1/allowlist/changes?epoch=a%20b%26c&since=7&limit=250&wait=20")
         );
     }
 

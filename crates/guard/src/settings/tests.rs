@@ -12,7 +12,7 @@ fn the_shortest_configuration() {
     assert!(settings.credentials == Credentials { query: true, ..Credentials::default() });
     assert_eq!(
         (settings.senders_max, settings.control.as_ref().map(|control| control.page_entries)),
-        (1000, Some(500))
+        (1000, Some(250))
     );
     assert_eq!(
         (settings.max_staleness_seconds, settings.when_stale),
