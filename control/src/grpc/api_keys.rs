@@ -12,7 +12,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::backend::{Backend, NewKey};
 use super::sender::{environment, sender};
-use super::status::{Subject, status};
+use super::status::{Refused, Subject};
 use super::wire::api_keys_server::ApiKeys;
 use super::wire::{ApiKey, CreateApiKeyRequest, DeleteApiKeyRequest};
 use crate::api::input::{DESCRIPTION_CHARS_MAX, DISPLAY_NAME_CHARS_MAX};
@@ -42,7 +42,7 @@ impl Methods {
         work: impl FnOnce(Call, M) -> F,
     ) -> Result<Response<ApiKey>, Status>
     where
-        F: Future<Output = Result<ApiKey, Status>> + Send + 'static,
+        F: Future<Output = Result<ApiKey, Refused>> + Send + 'static,
     {
         let started = Instant::now();
         let (metadata, extensions, message) = request.into_parts();
@@ -51,15 +51,15 @@ impl Methods {
         let call = Call { backend: self.backend.clone(), metadata, extensions, id: id.clone() };
         let answer = tokio::spawn(work(call, message))
             .await
-            .unwrap_or_else(|_| Err(status(&Problem::internal(), None)));
-        let code = answer.as_ref().err().map_or(Code::Ok, Status::code);
+            .unwrap_or_else(|_| Err(Refused::new(&Problem::internal(), None)));
+        let code = answer.as_ref().err().map_or(Code::Ok, |refused| refused.status.code());
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         if matches!(code, Code::Internal | Code::Unavailable) {
             tracing::error!(request_id = id, method, code = ?code, duration_ms, "rpc");
-        } else {
+        } else if !answer.as_ref().is_err_and(|refused| refused.is_logged) {
             tracing::info!(request_id = id, method, code = ?code, duration_ms, "rpc");
         }
-        let mut answer = answer.map(Response::new);
+        let mut answer = answer.map(Response::new).map_err(|refused| refused.status);
         if let Ok(value) = id.parse() {
             match &mut answer {
                 Ok(response) => response.metadata_mut().insert(REQUEST_ID, value),
@@ -82,7 +82,7 @@ impl ApiKeys for Methods {
                 reason: "MEASUREMENT_CONSUMER_NOT_FOUND",
                 metadata: vec![("measurementConsumer", parent.as_str())],
             };
-            call.create(message).await.map_err(|problem| status(&problem, Some(&subject)))
+            call.create(message).await.map_err(|problem| Refused::new(&problem, Some(&subject)))
         })
         .await
     }
@@ -97,7 +97,9 @@ impl ApiKeys for Methods {
                 reason: "API_KEY_NOT_FOUND",
                 metadata: vec![("apiKey", message.name.as_str()), ("externalApiKeyId", id)],
             };
-            call.delete(&message.name).await.map_err(|problem| status(&problem, Some(&subject)))
+            call.delete(&message.name)
+                .await
+                .map_err(|problem| Refused::new(&problem, Some(&subject)))
         })
         .await
     }

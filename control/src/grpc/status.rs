@@ -1,6 +1,7 @@
 //! Refusals as gRPC statuses. Each carries a `google.rpc.ErrorInfo` (AIP-193): a reason that programs can
 //! match, and what it is about.
 
+use core::time::Duration;
 use std::collections::HashMap;
 
 use tonic::{Code, Status};
@@ -17,8 +18,20 @@ pub(super) struct Subject<'a> {
     pub(super) metadata: Vec<(&'static str, &'a str)>,
 }
 
-/// The status for a refusal.
-pub(super) fn status(problem: &Problem, subject: Option<&Subject<'_>>) -> Status {
+/// A call that was not done.
+pub(super) struct Refused {
+    pub(super) status: Status,
+    /// The log has been told, or need not be.
+    pub(super) is_logged: bool,
+}
+
+impl Refused {
+    pub(super) fn new(problem: &Problem, subject: Option<&Subject<'_>>) -> Self {
+        Self { status: status(problem, subject), is_logged: problem.is_logged }
+    }
+}
+
+fn status(problem: &Problem, subject: Option<&Subject<'_>>) -> Status {
     let code = code(problem.reason);
     let mut metadata: Vec<(String, String)> = Vec::new();
     let mut details = ErrorDetails::new();
@@ -34,6 +47,9 @@ pub(super) fn status(problem: &Problem, subject: Option<&Subject<'_>>) -> Status
     if let Some(field) = &problem.field {
         metadata.push(("fieldName".to_owned(), field.clone()));
         details.add_bad_request_violation(field.clone(), problem.detail.clone());
+    }
+    if let Some(seconds) = problem.retry_after {
+        details.set_retry_info(Some(Duration::from_secs(seconds)));
     }
     details.set_error_info(reason, DOMAIN, metadata.into_iter().collect::<HashMap<_, _>>());
     Status::with_error_details(code, problem.detail.clone(), details)

@@ -203,3 +203,67 @@ async fn each_refusal_has_its_code_and_its_reason() {
     }
     assert_eq!(control.everything().await, before, "a refusal changes nothing");
 }
+
+/// Who fails too often is told to come later, with one line in the log; who has a good token passes all the
+/// same. HTTP and gRPC count together.
+#[tokio::test]
+async fn failures_are_limited_and_a_good_token_is_not() {
+    let directory = Directory::new();
+    let control = Control::start(&directory);
+    control.acme().await;
+    control.stream("G-A").await;
+    for _ in 0..10 {
+        control.call("GET", "/v1/principals", Some("mpt_x"), None).await;
+    }
+    let unknown = with(&format!("mpt_{}", "0".repeat(64)));
+    let gone = format!("{ACME}/apiKeys/000000000000");
+    let mut calls = vec![delete(&unknown, &gone); 40];
+    calls.push(create(&with(&control.admin), ACME, &json!({"nickname": "billing"})));
+    let answers = ask(&control, None, &calls);
+    let codes: Vec<_> =
+        answers.iter().map(|answer| answer["code"].as_str().expect("a code")).collect();
+    assert_eq!(codes[..10], ["UNAUTHENTICATED"; 10]);
+    let later = answers
+        .iter()
+        .find(|answer| answer["code"] == "RESOURCE_EXHAUSTED")
+        .expect("one is told to wait");
+    assert_eq!(later["RetryInfo"]["retryDelay"], "1s", "{later}");
+    assert_eq!(later["ErrorInfo"]["reason"], "RESOURCE_EXHAUSTED");
+    assert_eq!(codes.last(), Some(&"OK"), "{codes:?}");
+    let log = std::fs::read_to_string(directory.join("log")).expect("a log");
+    let lines = |what: &str| log.lines().filter(|line| line.contains(what)).count();
+    assert_eq!((lines("failed authentication"), lines("DeleteApiKey")), (1, 0), "{log}");
+}
+
+/// An owner has the consumers it is bound to, and the trail says who it was, from where and in which call.
+#[tokio::test]
+async fn an_owner_creates_keys_of_its_own_and_the_trail_says_so() {
+    let directory = Directory::new();
+    let control = Control::start(&directory);
+    control.acme().await;
+    control.stream("G-A").await;
+    let path = "/v1/measurementConsumers?measurementConsumerId=other";
+    control.post(path, json!({})).await.done();
+    let body = json!({"role": "owner", "measurementConsumers": ["measurementConsumers/acme"]});
+    let owner = control.post("/v1/principals", body).await.done();
+    let name = owner["name"].clone();
+    let owner = with(owner["token"].as_str().expect("a token"));
+    let key = json!({"nickname": "billing"});
+    let other = "measurementConsumers/other";
+    let calls = [
+        create(&extended(&owner, "x-request-id", "abc-7"), ACME, &key),
+        create(&owner, other, &key),
+        delete(&owner, "measurementConsumers/other/apiKeys/000000000000"),
+    ];
+    let answers = ask(&control, None, &calls);
+    let codes: Vec<_> = answers.iter().map(|answer| &answer["code"]).collect();
+    assert_eq!(codes, ["OK", "PERMISSION_DENIED", "PERMISSION_DENIED"]);
+    let trail = control.get("/v1/auditEvents?pageSize=1000").await.done();
+    let events = trail["auditEvents"].as_array().expect("a list");
+    let event = events.iter().find(|event| event["resource"] == answers[0]["response"]["name"]);
+    let event = event.expect("the key is in the trail");
+    assert_eq!(event["requestId"], "abc-7", "{event}");
+    assert_eq!(event["source"], "127.0.0.1", "{event}");
+    assert_eq!(event["principal"], name, "{event}");
+    assert!(!event.to_string().contains("mpg_"), "a secret is in the trail");
+}
