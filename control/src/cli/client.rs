@@ -4,6 +4,7 @@
 use core::time::Duration;
 use std::error::Error as _;
 use std::fs;
+use std::io::{self, Write as _};
 
 use reqwest::header::AUTHORIZATION;
 use reqwest::{Certificate, Method, StatusCode, Url};
@@ -15,6 +16,9 @@ use super::settings::Settings;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The header that says that a request with this id was done before.
+const REPLAYED: &str = "idempotent-replayed";
 
 /// A client of one control.
 pub(super) struct Client {
@@ -32,12 +36,16 @@ impl Client {
         Ok(Self { http, base, url_origin: settings.url.origin.to_string(), credential })
     }
 
-    pub(super) async fn get(&self, path: &str) -> Result<Value, CliError> {
-        self.call(Method::GET, path, &[], None).await
+    pub(super) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, CliError> {
+        self.call(Method::GET, path, query, None).await
     }
 
-    pub(super) async fn delete(&self, path: &str) -> Result<Value, CliError> {
-        self.call(Method::DELETE, path, &[], None).await
+    pub(super) async fn delete(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Value, CliError> {
+        self.call(Method::DELETE, path, query, None).await
     }
 
     pub(super) async fn post(
@@ -49,8 +57,13 @@ impl Client {
         self.call(Method::POST, path, query, Some(body)).await
     }
 
-    pub(super) async fn patch(&self, path: &str, body: &Value) -> Result<Value, CliError> {
-        self.call(Method::PATCH, path, &[], Some(body)).await
+    pub(super) async fn patch(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        body: &Value,
+    ) -> Result<Value, CliError> {
+        self.call(Method::PATCH, path, query, Some(body)).await
     }
 
     /// All pages of a list as one answer: `{member: [...], "nextPageToken": ""}`.
@@ -58,14 +71,13 @@ impl Client {
         &self,
         path: &str,
         member: &str,
-        show_deleted: bool,
+        query: &[(&str, &str)],
     ) -> Result<Value, CliError> {
         let mut all = Vec::new();
         let mut token = String::new();
         loop {
-            let deleted = if show_deleted { "true" } else { "false" };
-            let query =
-                [("pageSize", "1000"), ("pageToken", token.as_str()), ("showDeleted", deleted)];
+            let paging = [("pageSize", "1000"), ("pageToken", token.as_str())];
+            let query = [query, &paging].concat();
             let mut page = self.call(Method::GET, path, &query, None).await?;
             match page.get_mut(member).map(Value::take) {
                 Some(Value::Array(items)) => all.extend(items),
@@ -97,6 +109,12 @@ impl Client {
         }
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
+        if response.headers().contains_key(REPLAYED) {
+            writeln!(
+                io::stderr(),
+                "note: this request was done before; this is what came of it then"
+            )?;
+        }
         let bytes = response.bytes().await.map_err(|error| self.unreachable(&error))?;
         let answer: Value = serde_json::from_slice(&bytes).map_err(|_| self.not_control())?;
         if status.is_success() { Ok(answer) } else { Err(self.refused(status, &answer)) }

@@ -5,8 +5,9 @@ use mpgate_contract::ConsumerId;
 use serde_json::json;
 
 use super::CliError;
+use super::mutation::{Mutation, Once};
 use super::output::{self, Column};
-use super::session::Session;
+use super::session::{Session, deleted_too};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -19,6 +20,20 @@ pub(super) enum Verb {
         /// A name for people
         #[arg(long)]
         display_name: Option<String>,
+        #[command(flatten)]
+        once: Once,
+    },
+    /// Change its name for people
+    #[command(after_help = "Example:\n  mpgate consumers update acme --display-name 'Acme Group'")]
+    Update {
+        /// Its id
+        #[arg(value_parser = ConsumerId::parse)]
+        consumer: ConsumerId,
+        /// A name for people
+        #[arg(long)]
+        display_name: String,
+        #[command(flatten)]
+        mutation: Mutation,
     },
     /// Show all, newest last
     #[command(after_help = "Example:\n  mpgate consumers list --output json")]
@@ -40,6 +55,8 @@ pub(super) enum Verb {
         /// Its id
         #[arg(value_parser = ConsumerId::parse)]
         consumer: ConsumerId,
+        #[command(flatten)]
+        mutation: Mutation,
     },
 }
 
@@ -56,15 +73,21 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CliError> {
     let (client, format) = (&session.client, session.format);
     let resource = match verb {
         Verb::List { show_deleted } => {
-            let list = client.list(ALL, "measurementConsumers", show_deleted).await?;
+            let list = client.list(ALL, "measurementConsumers", &deleted_too(show_deleted)).await?;
             return output::list(&list, "measurementConsumers", &COLUMNS, format);
         }
-        Verb::Create { consumer, display_name } => {
-            let query = [("measurementConsumerId", consumer.as_str())];
+        Verb::Create { consumer, display_name, once } => {
+            let query = once.query(&[("measurementConsumerId", consumer.as_str())]);
             client.post(ALL, &query, &json!({"displayName": display_name})).await?
         }
-        Verb::Get { consumer } => client.get(&format!("{ALL}/{consumer}")).await?,
-        Verb::Delete { consumer } => client.delete(&format!("{ALL}/{consumer}")).await?,
+        Verb::Get { consumer } => client.get(&format!("{ALL}/{consumer}"), &[]).await?,
+        Verb::Update { consumer, display_name, mutation } => {
+            let body = json!({"displayName": display_name});
+            client.patch(&format!("{ALL}/{consumer}"), &mutation.query(), &body).await?
+        }
+        Verb::Delete { consumer, mutation } => {
+            client.delete(&format!("{ALL}/{consumer}"), &mutation.query()).await?
+        }
     };
     output::one(&resource, &COLUMNS, format)
 }

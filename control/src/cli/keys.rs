@@ -1,22 +1,19 @@
 //! `mpgate keys`. A secret is printed once, or written to a new private file.
 
-use core::time::Duration;
-use std::path::PathBuf;
+mod grant;
+mod life;
+mod list;
 
 use clap::{Args, Subcommand};
-use mpgate_contract::{
-    CertificateName, ConsumerId, EventPattern, KeyId, Network, SenderName, StreamId,
-};
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use mpgate_contract::{ConsumerId, KeyId};
 
+use self::grant::{AdoptArgs, CreateArgs, UpdateArgs};
+use self::life::{RotateArgs, TurnArgs};
+use self::list::ListArgs;
 use super::CliError;
 use super::output::{self, Column};
-use super::secret::{destination, show_once};
 use super::session::Session;
 use super::target::{self, Target};
-use crate::model::Seconds;
-use crate::time;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -32,16 +29,27 @@ Examples:
 
 The secret goes to the terminal or to a new file; to a pipe only with --show-secret.")]
     Create(CreateArgs),
-    /// Show a consumer's keys, newest last
-    #[command(after_help = "Example:\n  mpgate keys list --consumer acme --show-deleted")]
-    List {
-        /// Whose [env: `MPGATE_CONSUMER`]
-        #[arg(long, value_parser = ConsumerId::parse)]
-        consumer: Option<ConsumerId>,
-        /// Revoked ones too
-        #[arg(long)]
-        show_deleted: bool,
-    },
+    /// Take over a secret that a sender has already: it is read from standard input
+    #[command(after_help = "\
+Examples:
+  mpgate keys adopt --consumer acme --sender billing --stream G-ABC123 < ga4.secret
+  mpgate keys adopt --consumer acme --sender billing --stream G-ABC123 --digest 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+
+The secret is never an argument: those are seen by every user of the machine. A terminal shows what is
+typed, so give it a file. By its digest alone, the SHA-256 in hexadecimal, only an admin may.")]
+    Adopt(AdoptArgs),
+    /// Show a consumer's keys, newest last, with what control advises
+    #[command(after_help = "\
+Examples:
+  mpgate keys list --consumer acme --show-deleted
+  mpgate keys list --consumer acme --expiring-within 14d
+  mpgate keys list --consumer acme --safe-to-delete
+  mpgate keys list --consumer acme --filter 'sender = billing AND NOT successor:*'
+
+Advice: NEVER_USED, no event was ever accepted with it; EXPIRES_SOON, it ends within 14 days;
+SAFE_TO_DELETE, its successor is in use and it was quiet for a day, or it is expired and nobody tries it;
+STILL_TRIED, it is out of force and somebody sends with it.")]
+    List(ListArgs),
     /// Show one, without its secret
     #[command(after_help = "\
 Examples:
@@ -60,111 +68,28 @@ Examples:
 
 A key keeps its sender and its secret: for others, create a new key and delete this one.")]
     Update(UpdateArgs),
+    /// Issue a successor with the same grant, and give the key an end
+    #[command(after_help = "\
+Examples:
+  mpgate keys rotate 4fGk2mTQx9Za --consumer acme
+  mpgate keys rotate 4fGk2mTQx9Za --consumer acme --overlap 2d --secret-file billing.secret
+  mpgate keys rotate 4fGk2mTQx9Za --consumer acme --overlap 0s --wait
+
+For the time of the overlap both are in force. `mpgate keys list --safe-to-delete` says when the old one is
+no longer needed. The secret goes where that of `keys create` goes.")]
+    Rotate(RotateArgs),
+    /// Take one out of force for a while
+    #[command(after_help = "Example:\n  mpgate keys disable 4fGk2mTQx9Za --consumer acme --wait")]
+    Disable(TurnArgs),
+    /// Put a disabled one back into force
+    #[command(after_help = "Example:\n  mpgate keys enable 4fGk2mTQx9Za --consumer acme")]
+    Enable(TurnArgs),
     /// Revoke one, for good
-    #[command(after_help = "Example:\n  mpgate keys delete 4fGk2mTQx9Za --consumer acme")]
-    Delete(One),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct CreateArgs {
-    /// Whose it is [env: `MPGATE_CONSUMER`]
-    #[arg(long, value_parser = ConsumerId::parse)]
-    consumer: Option<ConsumerId>,
-    /// Who sends with it: the label of the metrics
-    #[arg(long, value_parser = SenderName::parse)]
-    sender: SenderName,
-    /// A stream it may write; repeat for more
-    #[arg(long = "stream", required = true, value_parser = StreamId::parse, value_name = "STREAM")]
-    streams: Vec<StreamId>,
-    #[command(flatten)]
-    details: Details,
-    /// Write the secret to this new file (mode 0600, no newline) instead of showing it
-    #[arg(long, value_name = "FILE")]
-    secret_file: Option<PathBuf>,
-    /// Show the secret although standard output is no terminal
-    #[arg(long, conflicts_with = "secret_file")]
-    show_secret: bool,
-}
-
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
-#[derive(Debug, Args)]
-pub(super) struct UpdateArgs {
-    #[command(flatten)]
-    one: One,
-    /// A stream it may write; repeat for more. They replace those it has
-    #[arg(long = "stream", value_parser = StreamId::parse, value_name = "STREAM")]
-    streams: Vec<StreamId>,
-    #[command(flatten)]
-    details: Details,
-    /// Let it send all events
-    #[arg(long, conflicts_with = "events")]
-    clear_events: bool,
-    /// Let it send from any network
-    #[arg(long, conflicts_with = "source_networks")]
-    clear_source_networks: bool,
-    /// Ask for no certificate name
-    #[arg(long, conflicts_with = "certificate_names")]
-    clear_certificate_names: bool,
-    /// Let it be valid at once
-    #[arg(long, conflicts_with = "not_before")]
-    no_not_before: bool,
-    /// Let it have no end
-    #[arg(long, conflicts_with_all = ["expires_in", "expire_time"])]
-    no_expire_time: bool,
-}
-
-/// What a key may have, at its creation and later.
-#[derive(Debug, Args)]
-struct Details {
-    /// An event it may send, or a prefix: `purchase`, `'ecommerce_*'`; repeat for more. Without any: all
-    #[arg(long = "event", value_parser = EventPattern::parse, value_name = "EVENT")]
-    events: Vec<EventPattern>,
-    /// A network it may send from (CIDR); repeat for more. Without any: any
-    #[arg(long = "source-network", value_parser = Network::parse, value_name = "NETWORK")]
-    source_networks: Vec<Network>,
-    /// A name (URI or DNS) of which the client's certificate must carry one; repeat for more. Without
-    /// any: no certificate is asked for
-    #[arg(long = "certificate-name", value_parser = CertificateName::parse, value_name = "NAME")]
-    certificate_names: Vec<CertificateName>,
-    /// It is not valid before this time (RFC 3339)
-    #[arg(long, value_name = "TIME")]
-    not_before: Option<String>,
-    /// It ends after this time: 45s, 30m, 12h, 90d or 2w
-    #[arg(long, value_parser = target::duration, value_name = "DURATION", conflicts_with = "expire_time")]
-    expires_in: Option<Duration>,
-    /// It ends at this time (RFC 3339)
-    #[arg(long, value_name = "TIME")]
-    expire_time: Option<String>,
-    /// A name for people
-    #[arg(long)]
-    nickname: Option<String>,
-    /// What it is for
-    #[arg(long)]
-    description: Option<String>,
-}
-
-impl Details {
-    /// Those that were given, as members of a key.
-    fn members(&self) -> Result<Map<String, Value>, CliError> {
-        fn list<T: Serialize>(items: &[T]) -> Option<Value> {
-            (!items.is_empty()).then(|| json!(items))
-        }
-        let end = match self.expires_in {
-            None => self.expire_time.clone(),
-            Some(after) => Some(end(after)?),
-        };
-        let given = [
-            ("events", list(&self.events)),
-            ("sourceNetworks", list(&self.source_networks)),
-            ("certificateNames", list(&self.certificate_names)),
-            ("notBefore", self.not_before.clone().map(Value::from)),
-            ("expireTime", end.map(Value::from)),
-            ("nickname", self.nickname.clone().map(Value::from)),
-            ("description", self.description.clone().map(Value::from)),
-        ];
-        let members = given.into_iter();
-        Ok(members.filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
-    }
+    #[command(after_help = "\
+Examples:
+  mpgate keys delete 4fGk2mTQx9Za --consumer acme
+  mpgate keys delete 4fGk2mTQx9Za --consumer acme --wait 10")]
+    Delete(TurnArgs),
 }
 
 #[derive(Debug, Args)]
@@ -184,7 +109,7 @@ impl One {
 }
 
 /// A line of the table.
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 10] = [
     ("KEY", "name", "-"),
     ("SENDER", "sender", "-"),
     ("STREAMS", "dataStreams", "-"),
@@ -193,11 +118,12 @@ const COLUMNS: [Column; 9] = [
     ("CERTIFICATES", "certificateNames", "any"),
     ("STATE", "state", "-"),
     ("EXPIRES", "expireTime", "never"),
+    ("ADVICE", "advice", "-"),
     ("NICKNAME", "nickname", "-"),
 ];
 
 /// One key, with everything there is to say of it.
-const LINES: [Column; 13] = [
+const LINES: [Column; 18] = [
     ("KEY", "name", "-"),
     ("SENDER", "sender", "-"),
     ("STREAMS", "dataStreams", "-"),
@@ -209,65 +135,28 @@ const LINES: [Column; 13] = [
     ("NOT BEFORE", "notBefore", "-"),
     ("EXPIRES", "expireTime", "never"),
     ("REVOKED", "revokeTime", "-"),
+    ("LAST USED", "lastUseTime", "-"),
+    ("LAST REFUSED", "lastRefuseTime", "-"),
+    ("ADVICE", "advice", "-"),
+    ("PREDECESSOR", "predecessor", "-"),
+    ("SUCCESSOR", "successor", "-"),
     ("NICKNAME", "nickname", "-"),
     ("DESCRIPTION", "description", "-"),
 ];
 
 pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CliError> {
-    let (client, format) = (&session.client, session.format);
-    let resource = match verb {
-        Verb::List { consumer, show_deleted } => {
-            let path = session.collection(consumer.as_ref(), "apiKeys")?;
-            let list = client.list(&path, "apiKeys", show_deleted).await?;
-            return output::list(&list, "apiKeys", &COLUMNS, format);
+    match verb {
+        Verb::Create(new) => grant::create(new, session).await,
+        Verb::Adopt(adopted) => grant::adopt(adopted, session).await,
+        Verb::List(wanted) => list::list(wanted, session).await,
+        Verb::Get(one) => {
+            let key = session.client.get(&one.path(session)?, &[]).await?;
+            output::one(&key, &LINES, session.format)
         }
-        Verb::Create(new) => return create(new, session).await,
-        Verb::Get(one) => client.get(&one.path(session)?).await?,
-        Verb::Update(update) => {
-            client.patch(&update.one.path(session)?, &changes(&update)?).await?
-        }
-        Verb::Delete(one) => client.delete(&one.path(session)?).await?,
-    };
-    output::one(&resource, &LINES, format)
-}
-
-fn changes(update: &UpdateArgs) -> Result<Value, CliError> {
-    let mut body = update.details.members()?;
-    if !update.streams.is_empty() {
-        body.insert("dataStreams".to_owned(), json!(update.streams));
+        Verb::Update(update) => grant::update(update, session).await,
+        Verb::Rotate(rotation) => life::rotate(rotation, session).await,
+        Verb::Disable(turn) => life::turn(turn, "disable", session).await,
+        Verb::Enable(turn) => life::turn(turn, "enable", session).await,
+        Verb::Delete(turn) => life::delete(turn, session).await,
     }
-    for (name, cleared) in [
-        ("events", update.clear_events),
-        ("sourceNetworks", update.clear_source_networks),
-        ("certificateNames", update.clear_certificate_names),
-        ("notBefore", update.no_not_before),
-        ("expireTime", update.no_expire_time),
-    ] {
-        if cleared {
-            body.insert(name.to_owned(), Value::Null);
-        }
-    }
-    if body.is_empty() {
-        let rule = "nothing to change; `mpgate keys update --help` shows what can be";
-        return Err(CliError::Usage(rule.to_owned()));
-    }
-    Ok(body.into())
-}
-
-async fn create(new: CreateArgs, session: &Session) -> Result<(), CliError> {
-    let path = session.collection(new.consumer.as_ref(), "apiKeys")?;
-    let mut body = new.details.members()?;
-    body.insert("sender".to_owned(), json!(new.sender));
-    body.insert("dataStreams".to_owned(), json!(new.streams));
-    let destination = destination(new.secret_file.as_deref(), new.show_secret, "--secret-file")?;
-    let answer = session.client.post(&path, &[], &body.into()).await?;
-    show_once(answer, "authenticationKey", destination, &LINES, session.format)
-}
-
-fn end(after: Duration) -> Result<String, CliError> {
-    Seconds::try_from(after.as_secs())
-        .ok()
-        .and_then(|seconds| time::now().checked_add(seconds))
-        .map(time::to_text)
-        .ok_or_else(|| CliError::Usage("the key would end too far in the future".to_owned()))
 }

@@ -2,13 +2,17 @@
 //!
 //! A token is never an argument: arguments are seen by every user of the machine.
 
+mod allowlist;
+mod audit;
 mod check;
 mod client;
 mod completion;
 mod consumers;
 mod credential;
 mod doctor;
+mod gateways;
 mod keys;
+mod mutation;
 mod output;
 mod principals;
 mod secret;
@@ -16,6 +20,7 @@ mod session;
 mod settings;
 mod streams;
 mod target;
+mod wait;
 mod words;
 
 use core::fmt;
@@ -76,6 +81,12 @@ enum Command {
     Keys(Remote<keys::Verb>),
     /// Principals: who may call control
     Principals(Remote<principals::Verb>),
+    /// Gateways: who has which revision of the list
+    Gateways(Remote<gateways::Verb>),
+    /// Who changed what, and when
+    Audit(audit::AuditArgs),
+    /// The list that the gates get
+    Allowlist(Remote<allowlist::Verb>),
     /// Check a gate's, an Envoy's or control's configuration, offline
     Check(check::CheckArgs),
     /// Find out whether control, gate and upstream work, from here; what is wrong, and what to do next
@@ -137,6 +148,8 @@ enum CliError {
     Usage(String),
     /// Control refused, or something failed here.
     Failed(String),
+    /// It is done, and not in force everywhere yet.
+    NotYet(String),
     /// Control cannot be reached.
     Unreachable(String),
 }
@@ -146,6 +159,7 @@ impl CliError {
         ExitCode::from(match self {
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
+            Self::NotYet(_) => 3,
             Self::Unreachable(_) => 4,
         })
     }
@@ -153,7 +167,8 @@ impl CliError {
 
 impl fmt::Display for CliError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Usage(text) | Self::Failed(text) | Self::Unreachable(text)) = self;
+        let (Self::Usage(text) | Self::Failed(text) | Self::NotYet(text) | Self::Unreachable(text)) =
+            self;
         out.write_str(text)
     }
 }
@@ -200,6 +215,13 @@ async fn run_command(command: Command) -> Result<(), CliError> {
         Command::Keys(remote) => keys::run(remote.verb, &Session::open(&remote.options)?).await,
         Command::Principals(remote) => {
             principals::run(remote.verb, &Session::open(&remote.options)?).await
+        }
+        Command::Gateways(remote) => {
+            gateways::run(remote.verb, &Session::open(&remote.options)?).await
+        }
+        Command::Audit(arguments) => audit::run(arguments).await,
+        Command::Allowlist(remote) => {
+            allowlist::run(remote.verb, &Session::open(&remote.options)?).await
         }
         Command::Check(arguments) => {
             let serve = ServeArgs::augment_args(clap::Command::new("serve"));

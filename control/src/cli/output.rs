@@ -37,13 +37,14 @@ pub(super) fn list(
     if format == Format::Json {
         return json(answer);
     }
-    let items = answer[member].as_array().map(Vec::as_slice).unwrap_or_default();
-    let mut rows =
-        vec![columns.iter().map(|(title, _, _)| (*title).to_owned()).collect::<Vec<_>>()];
-    rows.extend(
-        items.iter().map(|item| columns.iter().map(|column| cell(item, *column)).collect()),
-    );
-    print(&align(&rows))
+    rows(answer[member].as_array().map(Vec::as_slice).unwrap_or_default(), columns, true)
+}
+
+/// Prints items for people, with or without the titles.
+pub(super) fn rows(items: &[Value], columns: &[Column], titles: bool) -> Result<(), CliError> {
+    let head: Vec<_> = columns.iter().map(|(title, _, _)| (*title).to_owned()).collect();
+    let items = items.iter().map(|item| columns.iter().map(|column| cell(item, *column)).collect());
+    table(&titles.then_some(head).into_iter().chain(items).collect::<Vec<_>>())
 }
 
 /// Prints one resource.

@@ -4,11 +4,46 @@
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde_json::Value;
 
 use super::CliError;
 use super::output::{self, Column, Format};
 use crate::private_file::Reserved;
+
+/// The options that say where a key's secret goes.
+#[derive(Debug, Args)]
+pub(super) struct SecretPlace {
+    /// Write the secret to this new file (mode 0600, no newline) instead of showing it
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// Show the secret although standard output is no terminal
+    #[arg(long, conflicts_with = "secret_file")]
+    show_secret: bool,
+}
+
+impl SecretPlace {
+    pub(super) fn settle(&self) -> Result<Destination, CliError> {
+        destination(self.secret_file.as_deref(), self.show_secret, "--secret-file")
+    }
+}
+
+/// The options that say where a token goes.
+#[derive(Debug, Args)]
+pub(super) struct TokenPlace {
+    /// Write the token to this new file (mode 0600, no newline) instead of showing it
+    #[arg(long, value_name = "FILE")]
+    token_to: Option<PathBuf>,
+    /// Show the token although standard output is no terminal
+    #[arg(long, conflicts_with = "token_to")]
+    show_secret: bool,
+}
+
+impl TokenPlace {
+    pub(super) fn settle(&self) -> Result<Destination, CliError> {
+        destination(self.token_to.as_deref(), self.show_secret, "--token-to")
+    }
+}
 
 /// Where a secret goes.
 pub(super) enum Destination {
@@ -19,11 +54,7 @@ pub(super) enum Destination {
 }
 
 /// Settles where the secret goes. `option` is the one that names a file.
-pub(super) fn destination(
-    file: Option<&Path>,
-    show: bool,
-    option: &str,
-) -> Result<Destination, CliError> {
+fn destination(file: Option<&Path>, show: bool, option: &str) -> Result<Destination, CliError> {
     let Some(path) = file else {
         if show || io::stdout().is_terminal() {
             return Ok(Destination::Here);
@@ -53,6 +84,18 @@ pub(super) fn show_once(
     columns: &[Column],
     format: Format,
 ) -> Result<(), CliError> {
+    if answer[member].is_null() {
+        // A request that was done before: what it issued was shown then.
+        output::one(&answer, columns, format)?;
+        return match destination {
+            Destination::Here => Ok(()),
+            Destination::File(_, path) => Err(CliError::Failed(format!(
+                "{} was issued before, and its secret was shown then; nothing was written to {}",
+                answer["name"].as_str().unwrap_or_default(),
+                path.display()
+            ))),
+        };
+    }
     let Destination::File(reserved, path) = destination else {
         output::one(&answer, columns, format)?;
         if format == Format::Table {

@@ -45,3 +45,8 @@ impl Session {
         target.path(collection, named, self.consumer.as_ref())
     }
 }
+
+/// The parameter of a list that shows what was deleted.
+pub(super) fn deleted_too(show: bool) -> Vec<(&'static str, &'static str)> {
+    if show { vec![("showDeleted", "true")] } else { Vec::new() }
+}

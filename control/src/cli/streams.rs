@@ -5,8 +5,9 @@ use mpgate_contract::{ConsumerId, StreamId, UpstreamSecret};
 use serde_json::{Map, Value, json};
 
 use super::CliError;
+use super::mutation::{Mutation, Once};
 use super::output::{self, Column};
-use super::session::Session;
+use super::session::{Session, deleted_too};
 use super::target::{self, Target};
 use super::words::{Environment, Mode, word};
 
@@ -44,7 +45,12 @@ Examples:
     Update(UpdateArgs),
     /// Delete one that no key is granted
     #[command(after_help = "Example:\n  mpgate streams delete G-ABC123 --consumer acme")]
-    Delete(One),
+    Delete {
+        #[command(flatten)]
+        one: One,
+        #[command(flatten)]
+        mutation: Mutation,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -67,6 +73,8 @@ pub(super) struct CreateArgs {
     /// A name for people
     #[arg(long)]
     display_name: Option<String>,
+    #[command(flatten)]
+    once: Once,
 }
 
 #[derive(Debug, Args)]
@@ -81,6 +89,8 @@ pub(super) struct UpdateArgs {
     /// A name for people
     #[arg(long)]
     display_name: Option<String>,
+    #[command(flatten)]
+    mutation: Mutation,
 }
 
 /// What a stream may have of its own, and else is the gate's.
@@ -154,7 +164,7 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CliError> {
     let resource = match verb {
         Verb::List { consumer, show_deleted } => {
             let path = session.collection(consumer.as_ref(), "dataStreams")?;
-            let list = client.list(&path, "dataStreams", show_deleted).await?;
+            let list = client.list(&path, "dataStreams", &deleted_too(show_deleted)).await?;
             return output::list(&list, "dataStreams", &COLUMNS, format);
         }
         Verb::Create(new) => {
@@ -164,13 +174,16 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CliError> {
             body.insert("environment".to_owned(), word(new.environment));
             body.insert("upstreamSecret".to_owned(), new.upstream_secret.to_string().into());
             body.insert("displayName".to_owned(), new.display_name.into());
-            client.post(&path, &[], &body.into()).await?
+            client.post(&path, &new.once.query(&[]), &body.into()).await?
         }
-        Verb::Get(one) => client.get(&one.path(session)?).await?,
+        Verb::Get(one) => client.get(&one.path(session)?, &[]).await?,
         Verb::Update(update) => {
-            client.patch(&update.one.path(session)?, &changes(&update)?).await?
+            let path = update.one.path(session)?;
+            client.patch(&path, &update.mutation.query(), &changes(&update)?).await?
         }
-        Verb::Delete(one) => client.delete(&one.path(session)?).await?,
+        Verb::Delete { one, mutation } => {
+            client.delete(&one.path(session)?, &mutation.query()).await?
+        }
     };
     output::one(&resource, &COLUMNS, format)
 }

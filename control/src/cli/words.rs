@@ -34,6 +34,10 @@ pub(super) enum Mode {
 pub(super) enum Role {
     /// Everything.
     Admin,
+    /// Streams and keys of its consumers.
+    Owner,
+    /// Looks at its consumers, and changes nothing.
+    Viewer,
     /// Reads the allowlist's changes.
     Gateway,
 }

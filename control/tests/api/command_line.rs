@@ -3,6 +3,7 @@
 mod check;
 mod doctor;
 mod ends;
+mod life;
 mod secrets;
 mod settings;
 

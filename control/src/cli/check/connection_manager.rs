@@ -3,14 +3,16 @@
 
 use saphyr::MarkedYaml;
 
-use super::filter::is_gate;
+use super::filter::{is_gate, is_status_page};
 use super::finding::Finding;
 use super::node::Node;
 
 /// Checks a connection manager, if a gate stands in it.
 pub(super) fn check(manager: &MarkedYaml<'_>, findings: &mut Vec<Finding>) {
     let filters = manager.items("http_filters");
-    let is_ours = |filter: &MarkedYaml<'_>| filter.at("typed_config").is_some_and(is_gate);
+    let is_ours = |filter: &MarkedYaml<'_>| {
+        filter.at("typed_config").is_some_and(|config| is_gate(config) && !is_status_page(config))
+    };
     let Some(gate) = filters.iter().position(is_ours) else { return };
     tripwire(manager, filters, gate, findings);
     surroundings(manager, findings);

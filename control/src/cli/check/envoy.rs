@@ -4,7 +4,7 @@
 use saphyr::{LoadableYamlNode as _, MarkedYaml};
 
 use super::connection_manager;
-use super::filter::{self, is_gate};
+use super::filter::{self, is_gate, is_status_page};
 use super::finding::Finding;
 use super::node::Node;
 
@@ -30,6 +30,7 @@ pub(super) fn check(text: &str) -> Vec<Finding> {
             }
         });
         logs(document, &mut findings);
+        status_listener(document, &mut findings);
         admin(document, &mut findings);
     }
     if gates == 0 {
@@ -70,12 +71,32 @@ fn logs(document: &MarkedYaml<'_>, findings: &mut Vec<Finding>) {
     });
 }
 
+/// The status page tells of every sender's list.
+fn status_listener(document: &MarkedYaml<'_>, findings: &mut Vec<Finding>) {
+    for listener in document.items("static_resources/listeners") {
+        let mut has_it = false;
+        listener.each(&mut |node| has_it |= is_gate(node) && is_status_page(node));
+        let address = listener.text("address/socket_address/address");
+        if has_it && address.is_some_and(|address| !is_loopback(address)) {
+            let what = "other machines reach the gate's status page";
+            let line = listener.at("address").map_or(listener.line(), Node::line);
+            findings.push(
+                Finding::warning(line, "status page", what).next("let it listen on 127.0.0.1"),
+            );
+        }
+    }
+}
+
+fn is_loopback(address: &str) -> bool {
+    matches!(address, "127.0.0.1" | "::1" | "localhost")
+}
+
 /// The admin listener reads everything and can end Envoy.
 fn admin(document: &MarkedYaml<'_>, findings: &mut Vec<Finding>) {
     let Some(admin) = document.at("admin") else { return };
     let path = "address/socket_address/address";
     let address = admin.text(path);
-    if address.is_some_and(|address| !matches!(address, "127.0.0.1" | "::1" | "localhost")) {
+    if address.is_some_and(|address| !is_loopback(address)) {
         let what = "other machines reach it: whoever does reads every counter and can end Envoy";
         let line = admin.at(path).map_or(0, Node::line);
         findings.push(Finding::warning(line, "admin", what).next("let it listen on 127.0.0.1"));

@@ -21,14 +21,36 @@ pub(super) fn is_gate(node: &MarkedYaml<'_>) -> bool {
     node.is_of(KIND) && (named || configured())
 }
 
+/// Whether it serves a gate's status page, and no event ever meets it.
+pub(super) fn is_status_page(gate: &MarkedYaml<'_>) -> bool {
+    let text = gate.text("config/configuration/value").unwrap_or_default();
+    let settings: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    settings["serve"] == "status"
+}
+
 /// Checks what the gate is told, and what Envoy is told about it.
 pub(super) fn check(gate: &MarkedYaml<'_>, document: &MarkedYaml<'_>, findings: &mut Vec<Finding>) {
     let Some(config) = gate.at("config") else { return };
     let name = config.text("name").or(config.text("root_id")).unwrap_or("mpgate");
     let place = format!("filter {name}");
+    if !is_status_page(gate) {
+        in_traffic(config, &place, findings);
+    }
+    if config.text("vm_config/vm_id").is_none_or(str::is_empty) {
+        let named = config.at("vm_config/vm_id").or(config.at("vm_config"));
+        let line = named.map_or(config.line(), Node::line);
+        let what = "vm_config.vm_id is empty, and names the shared data that holds the list";
+        let next = "set one, such as mpgate; the gate refuses to start without";
+        findings.push(Finding::fault(line, &*place, what).next(next));
+    }
+    configuration(config, &place, document, findings);
+}
+
+/// What matters where events pass.
+fn in_traffic(config: &MarkedYaml<'_>, place: &str, findings: &mut Vec<Finding>) {
     let line_of = |path: &str| config.at(path).map_or(config.line(), Node::line);
     let mut warn = |path: &str, what: &str, next: &str| {
-        findings.push(Finding::warning(line_of(path), &*place, what).next(next));
+        findings.push(Finding::warning(line_of(path), place, what).next(next));
     };
     if config.is_true("fail_open") || config.text("failure_policy") == Some("FAIL_OPEN") {
         let path = if config.is_true("fail_open") { "fail_open" } else { "failure_policy" };
@@ -52,12 +74,6 @@ pub(super) fn check(gate: &MarkedYaml<'_>, document: &MarkedYaml<'_>, findings: 
         let next = "name the variables in host_env_keys and set them in Envoy's environment";
         warn("vm_config/environment_variables/key_values", what, next);
     }
-    if config.text("vm_config/vm_id").is_none_or(str::is_empty) {
-        let what = "vm_config.vm_id is empty, and names the shared data that holds the list";
-        let next = "set one, such as mpgate; the gate refuses to start without";
-        findings.push(Finding::fault(line_of("vm_config"), &*place, what).next(next));
-    }
-    configuration(config, &place, document, findings);
 }
 
 fn configuration(
