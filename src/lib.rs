@@ -27,6 +27,8 @@ mod poller;
 mod root;
 mod status;
 mod stream;
+#[cfg(feature = "trap-for-tests")]
+mod trap;
 mod watch;
 
 /// What Envoy calls first. The SDK's macro makes a public function; the room keeps it private.

@@ -205,6 +205,8 @@ impl Poller {
         let list = &self.gate.list;
         list.begin_attempt(unix_milliseconds());
         let body = host::call_response_body(body_bytes);
+        #[cfg(feature = "trap-for-tests")]
+        crate::trap::spring(&body);
         let answer = match Page::parse(&body, &asked.ask()) {
             Ok(page) => {
                 let applied = list.apply(&page, asked.generation, host::now().as_secs());

@@ -1,14 +1,17 @@
 //! Everything changes under load, in short: one round of each case of `cargo xtask soak`, with two
 //! workers. Cases share an Envoy, so that each starts from what the last one left.
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use mpgate_testbed::artifacts;
 use mpgate_testbed::soak::{CASES, Case, Plan, run_together};
 
 /// The gate's longest pause between two questions is five seconds.
 const RECOVERY: Duration = Duration::from_secs(10);
 
-const GROUPS: [&[&str]; 4] = [
+const GROUPS: [&[&str]; 5] = [
     &[
         "keys",
         "epoch",
@@ -21,6 +24,7 @@ const GROUPS: [&[&str]; 4] = [
     &[
         "control-stopped",
         "control-killed",
+        "control-frozen",
         "control-restored",
         "control-emptied",
         "control-slow",
@@ -29,7 +33,14 @@ const GROUPS: [&[&str]; 4] = [
     ],
     &["lds-settings", "lds-module"],
     &["ecds-settings", "ecds-module"],
+    &["trap"],
 ];
+
+/// It lasts as long as a question that is never answered.
+const TOO_LONG: [&str; 1] = ["network-forgotten"];
+
+/// What a page has that kills a module with a trap, and so what is in that module.
+const MARK: &[u8] = b"trap-for-tests";
 
 /// Nobody genuine is refused or lost, nobody revoked accepted, and all comes right again.
 fn assert_unharmed(names: &[&str]) {
@@ -73,8 +84,24 @@ fn a_filter_is_pushed() {
 }
 
 #[test]
+fn the_vm_that_polls_traps() {
+    assert_unharmed(GROUPS[4]);
+}
+
+#[test]
+fn the_module_that_is_shipped_has_no_trap() {
+    let has_trap = |module: anyhow::Result<PathBuf>| {
+        let bytes = fs::read(module.expect("a module")).expect("it is read");
+        bytes.windows(MARK.len()).any(|part| part == MARK)
+    };
+    assert!(has_trap(artifacts::trap_module()), "the mark is not what is to be looked for");
+    assert!(!has_trap(artifacts::module()));
+}
+
+#[test]
 fn no_case_is_left_out() {
-    for case in CASES {
+    let rest = CASES.iter().filter(|case| !TOO_LONG.contains(&case.name));
+    for case in rest {
         let times = GROUPS.iter().flat_map(|group| group.iter()).filter(|name| **name == case.name);
         assert_eq!(times.count(), 1, "{}", case.name);
     }

@@ -1,8 +1,8 @@
 //! Setting up and building: the steps that the demo and the tests share.
 
 use anyhow::Result;
-use mpgate_testbed::python;
 use mpgate_testbed::toolchain::{self, WASM_TARGET};
+use mpgate_testbed::{artifacts, python};
 
 use crate::steps::{Steps, cargo};
 use crate::terminal::Terminal;
@@ -16,10 +16,26 @@ pub(crate) fn setup_only(terminal: Terminal) -> Result<()> {
     clients(&mut steps)
 }
 
+/// How many steps [`build_for_tests`] takes.
+pub(crate) const TEST_BUILD_STEPS: usize = 1 + BUILD_STEPS;
+
 pub(crate) fn build_only(terminal: Terminal) -> Result<()> {
-    let mut steps = Steps::new(terminal, 1 + BUILD_STEPS);
+    let mut steps = Steps::new(terminal, 1 + TEST_BUILD_STEPS);
     setup(&mut steps)?;
-    build(&mut steps)
+    build_for_tests(&mut steps)
+}
+
+/// The same as [`build`], and the module that a test can kill.
+pub(crate) fn build_for_tests(steps: &mut Steps) -> Result<()> {
+    build(steps)?;
+    steps.step("the filter with a trap, for tests", || {
+        let module =
+            ["build", "--release", "--target", WASM_TARGET, "--package", "mpgate", "--lib"];
+        // In a place of its own: it may never be taken for the one that is shipped.
+        let place = toolchain::target_directory().join(artifacts::TRAP_PLACE);
+        let place = place.to_string_lossy().into_owned();
+        cargo(&[&module[..], &["--features", "trap-for-tests", "--target-dir", &place]].concat())
+    })
 }
 
 /// Gets what is missing, or says what to install.

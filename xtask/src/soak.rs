@@ -10,7 +10,7 @@ use mpgate_testbed::process::end_all;
 use mpgate_testbed::soak::{CASES, Case, FirstLoad, Outcome, Plan, Weight, first_load, weigh};
 use mpgate_testbed::toolchain;
 
-use crate::build::{BUILD_STEPS, build, setup};
+use crate::build::{TEST_BUILD_STEPS, build_for_tests, setup};
 use crate::steps::Steps;
 use crate::terminal::Terminal;
 
@@ -106,9 +106,9 @@ pub(crate) fn run(options: &Options, terminal: Terminal) -> Result<()> {
         end_all();
         std::process::exit(130);
     })?;
-    let mut steps = Steps::new(terminal, 1 + BUILD_STEPS);
+    let mut steps = Steps::new(terminal, 1 + TEST_BUILD_STEPS);
     setup(&mut steps)?;
-    build(&mut steps)?;
+    build_for_tests(&mut steps)?;
 
     let figures = play(options, terminal)?;
     let tables = report::tables(&figures);

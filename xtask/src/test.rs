@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use mpgate_testbed::toolchain::WASM_TARGET;
 
-use crate::build::{BUILD_STEPS, build, clients, setup};
+use crate::build::{TEST_BUILD_STEPS, build_for_tests, clients, setup};
 use crate::steps::{Steps, cargo};
 use crate::terminal::Terminal;
 
@@ -36,7 +36,7 @@ pub(crate) fn run(options: &Options, terminal: Terminal) -> Result<()> {
     let module = wanted(Part::Unit) || wanted(Part::E2e);
     let count = usize::from(wanted(Part::Format))
         + 2 * usize::from(wanted(Part::Lint))
-        + BUILD_STEPS * usize::from(module)
+        + TEST_BUILD_STEPS * usize::from(module)
         + 2 * usize::from(wanted(Part::Unit))
         + usize::from(wanted(Part::E2e));
     let mut steps = Steps::new(terminal, 1 + count);
@@ -49,7 +49,7 @@ pub(crate) fn run(options: &Options, terminal: Terminal) -> Result<()> {
         lint(&mut steps)?;
     }
     if module {
-        build(&mut steps)?;
+        build_for_tests(&mut steps)?;
     }
     if wanted(Part::Unit) {
         clients(&mut steps)?;

@@ -15,6 +15,17 @@ pub fn module() -> Result<PathBuf> {
     find("MPGATE_MODULE", &file)
 }
 
+/// Where in the target directory the module with a trap is built.
+pub const TRAP_PLACE: &str = "trap-for-tests";
+
+/// A module that a page can kill, otherwise as it is shipped. `MPGATE_TRAP_MODULE` names another.
+///
+/// # Errors
+/// It was not built.
+pub fn trap_module() -> Result<PathBuf> {
+    find("MPGATE_TRAP_MODULE", &format!("{TRAP_PLACE}/{WASM_TARGET}/release/mpgate.wasm"))
+}
+
 /// The control service and command line. `MPGATE_CONTROL` names another.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::artifacts;
@@ -136,6 +137,13 @@ impl Control {
         let status = self.process.take().context("control is not running")?.end()?;
         ensure!(status.success(), "control was asked to end, and ended with {status}");
         Ok(())
+    }
+
+    /// Stops its process where it stands (SIGSTOP), or lets it go on.
+    pub fn freeze(&mut self, is_frozen: bool) {
+        if let Some(process) = &mut self.process {
+            process.signal(if is_frozen { Signal::STOP } else { Signal::CONT });
+        }
     }
 
     /// How it ended; nothing while it lives, or was killed by [`Self::kill`].

@@ -53,6 +53,8 @@ pub struct Case {
     /// What happens, in a few words: the row of the table.
     pub what: &'static str,
     discovered: Option<Discovered>,
+    /// VMs are killed: it runs the module with a trap, and requests in that VM may be told to come back.
+    is_deadly: bool,
     play: fn(&mut Scene) -> Result<()>,
 }
 
@@ -82,7 +84,8 @@ impl Case {
 /// Something did not start, or did not come right again.
 pub fn run_together(cases: &[&Case], plan: Plan) -> Result<Vec<Outcome>> {
     let Some(first) = cases.first() else { return Ok(Vec::new()) };
-    let is_alike = |case: &&Case| case.discovered == first.discovered;
+    let is_alike =
+        |case: &&Case| (case.discovered, case.is_deadly) == (first.discovered, first.is_deadly);
     ensure!(cases.iter().all(is_alike), "these cases want different configurations");
     let mut scene = Scene::start(first, plan)?;
     cases.iter().map(|case| scene.perform(case)).collect()

@@ -38,6 +38,7 @@ pub struct Builder {
     control: Option<SocketAddr>,
     directory: Option<PathBuf>,
     await_list: bool,
+    module: Option<PathBuf>,
 }
 
 /// Ports to listen on; 0 takes a free one.
@@ -98,6 +99,7 @@ impl Default for Builder {
             control: None,
             directory: None,
             await_list: true,
+            module: None,
         }
     }
 }
@@ -166,6 +168,13 @@ impl Builder {
         self
     }
 
+    /// Another module than the one that is shipped.
+    #[must_use]
+    pub fn module(mut self, file: PathBuf) -> Self {
+        self.module = Some(file);
+        self
+    }
+
     /// Keeps all files here, and leaves them there.
     #[must_use]
     pub fn directory(mut self, directory: &Path) -> Self {
@@ -210,7 +219,7 @@ impl Builder {
             admin_port: self.ports.admin,
             control: self.control.unwrap_or(control.address()),
             analytics: self.upstream.unwrap_or(collector.address()),
-            module: artifacts::module()?,
+            module: self.module.map_or_else(artifacts::module, Ok)?,
             gateway_token: gateway_token.clone(),
             tls: None,
         };

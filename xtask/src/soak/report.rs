@@ -91,14 +91,9 @@ fn weights(weights: &[Weight]) -> String {
     workers.dedup();
     for workers in workers {
         let of: Vec<&Weight> = weights.iter().filter(|weight| weight.workers == workers).collect();
-        let bare =
-            of.iter().find(|weight| weight.keys.is_none()).map_or(0, |bare| bare.resident_kib);
+        let mebibytes = |kibibytes: u64| kibibytes.div_ceil(1_024);
         let cells = of.iter().map(|weight| {
-            let above = weight.resident_kib.saturating_sub(bare);
-            match weight.keys {
-                None => format!(" {} MiB |", weight.resident_kib / 1_024),
-                Some(_) => format!(" {} MiB (+{}) |", weight.resident_kib / 1_024, above / 1_024),
-            }
+            format!(" {} ({}) |", mebibytes(weight.resident_kib), mebibytes(weight.allocated_kib))
         });
         let plural = if workers == 1 { "worker" } else { "workers" };
         // A String takes everything.

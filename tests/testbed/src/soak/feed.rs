@@ -43,6 +43,8 @@ impl Key {
 struct List {
     /// The most entries that a page had.
     largest: u64,
+    /// Pages that will have the mark that kills a module with a trap.
+    poisoned: u64,
     epoch: String,
     streams: Vec<String>,
     /// Entry `i` has the revision `streams.len() + i + 1`.
@@ -78,6 +80,16 @@ impl Feed {
         self.shared.list().largest
     }
 
+    /// Puts the mark of `trap-for-tests` into the next page that says anything.
+    pub(super) fn poison(&self) {
+        self.shared.list().poisoned += 1;
+    }
+
+    /// Whether nobody has taken that page yet.
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.shared.list().poisoned > 0
+    }
+
     /// Replaces the list by this one, of a new epoch; answers its last revision.
     pub(super) fn replace(&self, epoch: &str, keys: &[Key]) -> u64 {
         let streams = [(SHOP, json!("none")), (CLUB, json!({"replace": "GA4_API_SECRET"}))];
@@ -91,7 +103,10 @@ impl Feed {
         let keys: Vec<String> =
             keys.iter().enumerate().map(|(number, key)| key.entry(first + number)).collect();
         let head = streams.len() + keys.len();
-        *self.shared.list() = List { largest: 0, epoch: epoch.to_owned(), streams, keys };
+        let mut list = self.shared.list();
+        let poisoned = list.poisoned;
+        *list = List { largest: 0, poisoned, epoch: epoch.to_owned(), streams, keys };
+        drop(list);
         self.shared.changed.notify_all();
         head as u64
     }
@@ -133,6 +148,11 @@ impl List {
         let from = if is_reset { 0 } else { since };
         let to = from.saturating_add(limit.max(1)).min(self.head());
         self.largest = self.largest.max((to - from) as u64);
+        let mut mark = "";
+        if self.poisoned > 0 && to > from {
+            self.poisoned -= 1;
+            mark = "\"note\":\"trap-for-tests\",";
+        }
         let between = |entries: &[String], first: usize| {
             let start = from.saturating_sub(first).min(entries.len());
             let end = to.saturating_sub(first).min(entries.len());
@@ -142,7 +162,7 @@ impl List {
         // A String takes everything.
         let _written = write!(
             page,
-            "{{\"epoch\":\"{}\",\"reset\":{is_reset},\"from\":{from},\"to\":{to},\"head\":{},\"keys\":[{}],\"streams\":[{}]}}",
+            "{{{mark}\"epoch\":\"{}\",\"reset\":{is_reset},\"from\":{from},\"to\":{to},\"head\":{},\"keys\":[{}],\"streams\":[{}]}}",
             self.epoch,
             self.head(),
             between(&self.keys, self.streams.len()),

@@ -64,7 +64,8 @@ impl Tally {
         }
         let told = seen.told();
         if self.told.len() < TOLD_MAX {
-            self.told.push((seen.ended().saturating_duration_since(start), told.clone()));
+            let after = format!("{told}, after {:.1?}", seen.took);
+            self.told.push((seen.ended().saturating_duration_since(start), after));
         }
         let place = match seen.outcome {
             Outcome::Answered(..) => &mut self.refused,

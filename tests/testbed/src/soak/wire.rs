@@ -50,6 +50,8 @@ struct Sky {
     weather: Weather,
     /// Connections of an earlier one are cut.
     era: u64,
+    /// Connections up to this one are mute, and stay.
+    forgotten: u64,
     to: Option<SocketAddr>,
     garbage: usize,
     is_over: bool,
@@ -64,7 +66,14 @@ pub(super) struct Wire {
 impl Wire {
     pub(super) fn new() -> Result<Self> {
         let lease = Lease::any()?;
-        let sky = Sky { weather: Weather::Fair, era: 0, to: None, garbage: 0, is_over: false };
+        let sky = Sky {
+            weather: Weather::Fair,
+            era: 1,
+            forgotten: 0,
+            to: None,
+            garbage: 0,
+            is_over: false,
+        };
         let shared = Arc::new(Shared { sky: Mutex::new(sky), changed: Condvar::new(), lease });
         let mut wire = Self { shared, accepting: None };
         wire.open()?;
@@ -79,6 +88,14 @@ impl Wire {
     pub(super) fn lead_to(&self, address: SocketAddr) {
         let mut sky = self.shared.sky();
         sky.to = Some(address);
+        sky.era += 1;
+        self.shared.changed.notify_all();
+    }
+
+    /// Lets nothing pass any more on the connections that are open, and closes none of them.
+    pub(super) fn forget_connections(&self) {
+        let mut sky = self.shared.sky();
+        sky.forgotten = sky.era;
         sky.era += 1;
         self.shared.changed.notify_all();
     }
@@ -145,6 +162,14 @@ impl Shared {
         self.sky.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a connection of this era is still carried. One that is forgotten stays as it is until
+    /// all is over.
+    fn carries(&self, era: u64) -> bool {
+        let mute = |sky: &mut Sky| sky.forgotten >= era && !sky.is_over;
+        let sky = self.changed.wait_while(self.sky(), mute);
+        sky.unwrap_or_else(PoisonError::into_inner).era == era
+    }
+
     /// Whether a connection of this era goes on; waits while bytes are kept back.
     fn lets_pass(&self, era: u64) -> bool {
         let kept = |sky: &mut Sky| sky.weather == Weather::Silent && sky.era == era;
@@ -201,7 +226,7 @@ fn pump(from: &TcpStream, to: &TcpStream, shared: &Shared, era: u64, drop_bytes:
     if from.set_read_timeout(Some(LOOK)).is_err() {
         return;
     }
-    while shared.sky().era == era {
+    while shared.carries(era) {
         let count = match from_.read(&mut buffer) {
             Ok(0) => break,
             Ok(count) => count,

@@ -42,6 +42,17 @@ pub(super) fn killed(scene: &mut Scene) -> Result<()> {
     Ok(())
 }
 
+/// It keeps its connections and says nothing.
+pub(super) fn frozen(scene: &mut Scene) -> Result<()> {
+    while scene.goes_on() {
+        scene.stack.control.freeze(true);
+        pause(scene.plan.outage());
+        scene.stack.control.freeze(false);
+        scene.recover(Instant::now())?;
+    }
+    Ok(())
+}
+
 pub(super) fn clock_ahead(scene: &mut Scene) -> Result<()> {
     clock_off_by(scene, DAY)
 }

@@ -36,6 +36,16 @@ pub(super) fn slow(scene: &mut Scene) -> Result<()> {
     Ok(())
 }
 
+/// A route or a balancer forgot them: nobody closes them, and nothing comes on them any more. New ones
+/// work, so control can be reached as soon as the gate tries.
+pub(super) fn forgotten(scene: &mut Scene) -> Result<()> {
+    while scene.goes_on() {
+        scene.wire.forget_connections();
+        scene.recover(Instant::now())?;
+    }
+    Ok(())
+}
+
 /// What control was told meanwhile arrives when the way is free again. The second that we promise
 /// begins when the gate is known to hear control.
 fn under(scene: &mut Scene, weather: Weather) -> Result<()> {

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::discovery::Plugin;
 use crate::soak::pace::pause;
-use crate::soak::scene::{RECOVERY, Scene};
+use crate::soak::scene::{DRAIN, RECOVERY, Scene};
 use crate::stack::SHOP;
 use crate::{artifacts, poll};
 
@@ -60,6 +60,10 @@ fn push(scene: &mut Scene, edit: impl Fn(u64, &mut Plugin<'_>) -> Result<()>) ->
         scene.revoke(&second)?;
         scene.recover(Instant::now())?;
         pause(PAUSE);
+    }
+    // Here what was replaced last is gone for good. The short form of the tests does not wait for it.
+    if !scene.plan.time.is_zero() {
+        pause(DRAIN + PAUSE);
     }
     ensure!(counted(scene, "reject")? == rejected, "Envoy refused a push");
     scene.notes.push(format!("Envoy took a push {longest:.2?} after it was made, at the longest"));
