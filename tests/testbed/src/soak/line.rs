@@ -35,6 +35,10 @@ impl Seen {
         self.outcome == Outcome::Answered(204, String::new())
     }
 
+    pub(super) fn is_unavailable(&self) -> bool {
+        matches!(self.outcome, Outcome::Answered(503, _))
+    }
+
     pub(super) fn ended(&self) -> Instant {
         self.began + self.took
     }

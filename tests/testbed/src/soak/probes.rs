@@ -36,6 +36,8 @@ pub struct Revoked {
     pub late: u64,
     /// The last acceptance of any, after that moment.
     pub in_force: Duration,
+    /// Tries that were told 503.
+    pub unavailable: u64,
     /// Tries that were not answered. They prove nothing either way.
     pub lost: u64,
     /// The first late ones, for whoever has to find out.
@@ -156,6 +158,7 @@ impl Shared {
         if matches!(seen.outcome, Outcome::Lost(_)) {
             self.revoked.lost += 1;
         }
+        self.revoked.unavailable += u64::from(seen.is_unavailable());
         if !seen.is_accepted() {
             key.refused_since += 1;
             return;

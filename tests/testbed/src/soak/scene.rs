@@ -47,6 +47,8 @@ pub struct Outcome {
     pub recoveries: Vec<Duration>,
     /// Whether VMs were killed: then what was in them may be answered 503, in time.
     pub is_deadly: bool,
+    /// Requests of revoked keys and of the case's own that were told 503.
+    pub unavailable: u64,
     /// Requests that were accepted, less those that reached the upstream.
     pub missing: i64,
     /// What else there is to know.
@@ -74,7 +76,8 @@ impl Outcome {
         say(self.revoked.late > 0, format!("revoked keys accepted: {:?}", self.revoked.told));
         say(self.revoked.tries == 0, "no revoked key was tried".to_owned());
         // A VM can die between the upstream's answer and the sender, who is then told 503.
-        let died = if self.is_deadly { i64::try_from(genuine.refusals()).unwrap_or(0) } else { 0 };
+        let told_503 = i64::try_from(genuine.refusals() + self.unavailable).unwrap_or(0);
+        let died = if self.is_deadly { told_503 } else { 0 };
         let missing = self.missing;
         say(!(-died..=0).contains(&missing), format!("accepted less forwarded: {missing}"));
         say(self.disturbances == 0, "nothing was disturbed".to_owned());
@@ -102,8 +105,9 @@ pub(super) struct Scene {
     dated: IssuedKey,
     pushed: u64,
     line: Line,
-    /// Requests of the case's own that were accepted.
+    /// Requests of the case's own that were accepted, and those that were told 503.
     pub(super) accepted: u64,
+    pub(super) unavailable: u64,
     made: u64,
     until: Instant,
 }
@@ -155,6 +159,7 @@ impl Scene {
             dated,
             pushed: 0,
             accepted: 0,
+            unavailable: 0,
             made: 0,
             until: Instant::now(),
         };
@@ -166,7 +171,7 @@ impl Scene {
     pub(super) fn perform(&mut self, case: &Case) -> Result<Outcome> {
         self.notes.clear();
         self.recoveries.clear();
-        (self.disturbances, self.accepted) = (0, 0);
+        (self.disturbances, self.accepted, self.unavailable) = (0, 0, 0);
         let _before = self.probes.account();
         let forwarded = self.forwarded()?;
         let load = Load::start(self.address(), &self.genuine(), LINES, self.plan.rate);
@@ -186,6 +191,7 @@ impl Scene {
         // A probe may be on its way still.
         let mut missing = 0;
         let accepted = genuine.accepted + revoked.accepted + self.accepted;
+        let unavailable = revoked.unavailable + self.unavailable;
         let _settled = poll::until_ok("the upstream's count", Duration::from_secs(2), || {
             missing = i64::try_from(accepted)? - i64::try_from(self.forwarded()? - forwarded)?;
             Ok((missing == 0).then_some(()))
@@ -198,6 +204,7 @@ impl Scene {
             revoked,
             recoveries: std::mem::take(&mut self.recoveries),
             is_deadly: case.is_deadly,
+            unavailable,
             missing,
             notes: std::mem::take(&mut self.notes),
         })
@@ -261,6 +268,7 @@ impl Scene {
         let used = poll::until("a key to be accepted", RECOVERY, || {
             let seen = self.line.exchange(&request);
             last = seen.told();
+            self.unavailable += u64::from(seen.is_unavailable());
             seen.is_accepted().then(|| seen.ended())
         });
         let used = used.with_context(|| format!("the last answer: {last}"))?;

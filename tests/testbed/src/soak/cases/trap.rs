@@ -52,7 +52,10 @@ pub(super) fn poller(scene: &mut Scene) -> Result<()> {
                 slowest = slowest.max(took);
                 match status {
                     204 => scene.accepted += 1,
-                    503 => in_the_vm += 1,
+                    503 => {
+                        in_the_vm += 1;
+                        scene.unavailable += 1;
+                    }
                     _ => bail!("a request that was half here got {status}"),
                 }
             }
