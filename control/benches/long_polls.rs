@@ -20,6 +20,7 @@ use tokio::io::{
 };
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
 /// Keys created for each number of waiters.
@@ -181,9 +182,11 @@ async fn measure(waiters: usize, tls: bool) {
     let empty = control.memory();
     let (told, mut news) = mpsc::unbounded_channel();
     let begun = Instant::now();
+    // They end before control does.
+    let mut gateways = JoinSet::new();
     for _ in 0..waiters {
         let client = control.connect(&token).await;
-        tokio::spawn(wait_for_news(client, told.clone()));
+        gateways.spawn(wait_for_news(client, told.clone()));
     }
     for _ in 0..waiters {
         news.recv().await.expect("the first page");
@@ -231,6 +234,7 @@ async fn measure(waiters: usize, tls: bool) {
         millis(&mut lasts),
         cpus[ROUNDS / 2] * 1_000.0,
     );
+    gateways.shutdown().await;
 }
 
 /// Until control has done what it has to do: everybody has asked again.
