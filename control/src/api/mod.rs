@@ -15,6 +15,7 @@ mod openapi;
 mod principals;
 pub(crate) mod problem;
 mod streams;
+mod verbs;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -51,6 +52,9 @@ pub(crate) struct App {
 /// twice.
 type Route = (&'static str, Permission, MethodRouter<App>);
 
+const KEY: &str = "/v1/measurementConsumers/{mc}/apiKeys/{key}";
+const PRINCIPAL: &str = "/v1/principals/{principal}";
+
 fn routes() -> Vec<Route> {
     use Permission::{
         ManageConsumers, ManagePrincipals, Read, ReadAudit, ReadChanges, ReadGateways, Write,
@@ -59,8 +63,6 @@ fn routes() -> Vec<Route> {
     const STREAMS: &str = "/v1/measurementConsumers/{mc}/dataStreams";
     const STREAM: &str = "/v1/measurementConsumers/{mc}/dataStreams/{stream}";
     const KEYS: &str = "/v1/measurementConsumers/{mc}/apiKeys";
-    const KEY: &str = "/v1/measurementConsumers/{mc}/apiKeys/{key}";
-    const PRINCIPAL: &str = "/v1/principals/{principal}";
     vec![
         ("/v1/measurementConsumers", Read, get(consumers::list)),
         ("/v1/measurementConsumers", ManageConsumers, post(consumers::create)),
@@ -74,7 +76,7 @@ fn routes() -> Vec<Route> {
         (KEYS, Write, post(keys::create)),
         ("/v1/measurementConsumers/{mc}/apiKeys:adopt", Write, post(keys::adopt)),
         (KEY, Read, get(keys::get)),
-        // `{key}:rotate` and its like: see `keys::turn`.
+        // `{key}:rotate` and its like: see `verbs`.
         (KEY, Write, patch(keys::patch).delete(keys::delete).post(keys::turn)),
         ("/v1/principals", ManagePrincipals, get(principals::list).post(principals::create)),
         (
@@ -98,6 +100,15 @@ fn routes() -> Vec<Route> {
     ]
 }
 
+/// The resources with custom methods.
+fn verbs_of(path: &str) -> Option<verbs::Verbs> {
+    match path {
+        KEY => Some(verbs::OF_KEYS),
+        PRINCIPAL => Some(verbs::OF_PRINCIPALS),
+        _ => None,
+    }
+}
+
 /// All routes.
 pub(crate) fn router(app: App) -> Router {
     let mut router = Router::new()
@@ -106,7 +117,11 @@ pub(crate) fn router(app: App) -> Router {
         .route("/openapi.json", get(openapi::get));
     for (path, permission, handlers) in routes() {
         let guard = from_fn_with_state((app.clone(), permission), require);
-        router = router.route(path, handlers.route_layer(guard));
+        let mut handlers = handlers.route_layer(guard);
+        if let Some(verbs) = verbs_of(path) {
+            handlers = handlers.layer(from_fn_with_state(verbs, verbs::tell_apart));
+        }
+        router = router.route(path, handlers);
     }
     router
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -150,7 +165,8 @@ fn changed<'a>(
     members: &'a Members,
     known: &[&str],
 ) -> Result<impl Fn(&str) -> bool + use<'a>, Problem> {
-    let chosen = parameters.get("updateMask").map(|text| mask(text, known)).transpose()?;
+    let given = parameters.get("updateMask").filter(|text| !text.is_empty());
+    let chosen = given.map(|text| mask(text, known)).transpose()?;
     Ok(move |name: &str| {
         chosen.as_ref().map_or_else(|| members.has(name), |names| names.contains(&name))
     })

@@ -1,0 +1,47 @@
+//! Custom methods (AIP-136): `POST .../{id}:rotate`. The router sees `{id}:rotate` as the id of the resource;
+//! this room tells the two apart, so that each path has its own methods and no others.
+
+use axum::extract::Request;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+use super::problem::Problem;
+
+/// The custom methods of a resource, and what else may be done to it.
+#[derive(Clone, Copy)]
+pub(super) struct Verbs {
+    pub(super) verbs: &'static [&'static str],
+    pub(super) allow: &'static str,
+}
+
+/// Of keys.
+pub(super) const OF_KEYS: Verbs =
+    Verbs { verbs: &["rotate", "disable", "enable"], allow: "GET,HEAD,PATCH,DELETE" };
+
+/// Of principals.
+pub(super) const OF_PRINCIPALS: Verbs =
+    Verbs { verbs: &["rotate"], allow: "GET,HEAD,PATCH,DELETE" };
+
+pub(super) async fn tell_apart(
+    axum::extract::State(of): axum::extract::State<Verbs>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let last = request.uri().path().rsplit('/').next().unwrap_or_default();
+    let is_post = request.method() == Method::POST;
+    match last.split_once(':') {
+        Some((_, verb)) if !of.verbs.contains(&verb) => {
+            Problem::of_status(StatusCode::NOT_FOUND).into_response()
+        }
+        Some(_) if !is_post => not_allowed("POST"),
+        None if is_post || request.method() == Method::OPTIONS => not_allowed(of.allow),
+        _ => next.run(request).await,
+    }
+}
+
+fn not_allowed(allow: &'static str) -> Response {
+    let mut response = Problem::of_status(StatusCode::METHOD_NOT_ALLOWED).into_response();
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    response
+}
