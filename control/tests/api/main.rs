@@ -9,6 +9,7 @@ mod grpc;
 mod harness;
 mod life;
 mod old_database;
+mod openapi;
 mod resources;
 mod schema;
 mod transport;
