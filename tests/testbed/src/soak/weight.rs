@@ -5,6 +5,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 
 use super::feed::{Feed, Key};
 use super::load::{Load, Tally};
@@ -84,6 +85,10 @@ pub fn weigh(workers: u32, keys: Option<usize>) -> Result<Weight> {
         if is_gated {
             return Ok(());
         }
+        // The status page is a module too.
+        let listeners = "/static_resources/listeners";
+        let all = config.document().pointer_mut(listeners).and_then(Value::as_array_mut);
+        all.context("no listeners")?.truncate(1);
         config.remove_http_filter("mpgate")?;
         config.remove_http_filter("envoy.filters.http.rbac")
     });
