@@ -119,7 +119,7 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Unavailable(error) => {
                 tracing::warn!(%error, "the database does not answer");
-                let detail = "The database is busy; ask again in a second.";
+                let detail = "The database is busy, or cannot be written; ask again in a second.";
                 Self { retry_after: Some(1), ..Self::new(Reason::Unavailable, detail) }
             }
             StoreError::Broken(error) => {

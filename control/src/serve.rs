@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::api::{App, FailureLimit, router};
+use crate::keys::Shown;
 use crate::names::PrincipalId;
 use crate::service::{self, Limits, Service};
 use crate::store::sqlite::SqliteStore;
@@ -203,39 +204,41 @@ async fn first_admin(service: &Service, settings: &Settings) -> Result<(), Serve
         None if io::stdout().is_terminal() => None,
         None => Some(beside(&settings.database)),
     };
-    hand_out_admin(service, file.as_deref()).await.map(|_| ())
+    hand_out_admin(service, file.as_deref()).await
 }
 
 /// Makes an administrator's token and puts it into a new file, or on standard output.
-pub(crate) async fn hand_out_admin(
+async fn hand_out_admin(service: &Service, file: Option<&Path>) -> Result<(), ServeError> {
+    let (token, principal) = new_admin(service, file).await?;
+    let Some(path) = file else {
+        let mut out = io::stdout().lock();
+        return writeln!(out, "the admin token of {principal}, shown this once:")
+            .and_then(|()| token.write_line(&mut out))
+            .map_err(ServeError::Io);
+    };
+    tracing::info!(file = %path.display(), "the admin token is in this file");
+    Ok(())
+}
+
+/// Makes an administrator's token. It is in the file, if there is one, before it is stored.
+pub(crate) async fn new_admin(
     service: &Service,
     file: Option<&Path>,
-) -> Result<PrincipalId, ServeError> {
+) -> Result<(Shown, PrincipalId), ServeError> {
     let kept = service.reset_admin(|token| match file {
         Some(path) => {
             token.create_file(path).map_err(|error| ServeError::TokenFile(path.to_owned(), error))
         }
         None => Ok(()),
     });
-    let (token, principal) = match kept.await {
-        Ok(done) => done,
-        Err(error) => {
-            // A token that was not stored is of no use; a file that was there before is not ours.
-            if let (Some(path), false) = (file, matches!(error, ServeError::TokenFile(..))) {
-                std::fs::remove_file(path).ok();
-            }
-            return Err(error);
+    let done = kept.await;
+    if let (Some(path), Err(error)) = (file, &done) {
+        // A token that was not stored is of no use; a file that was there before is not ours.
+        if !matches!(error, ServeError::TokenFile(..)) {
+            std::fs::remove_file(path).ok();
         }
-    };
-    let Some(path) = file else {
-        let mut out = io::stdout().lock();
-        return writeln!(out, "the admin token of {principal}, shown this once:")
-            .and_then(|()| token.write_line(&mut out))
-            .map(|()| principal)
-            .map_err(ServeError::Io);
-    };
-    tracing::info!(file = %path.display(), "the admin token is in this file");
-    Ok(principal)
+    }
+    done
 }
 
 /// `mpgate.sqlite` -> `mpgate.sqlite.admin-token`.

@@ -145,6 +145,21 @@ CREATE INDEX keys_of_consumer ON api_keys (consumer_id, create_revision);
 CREATE INDEX keys_of_sender ON api_keys (sender) WHERE state <> 'revoked';
 CREATE INDEX grants_of_stream ON live_grants (stream_id, consumer_id);
 
+-- How many keys are not revoked: asked before each create.
+CREATE TABLE live_counts (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    keys     INTEGER NOT NULL CHECK (keys >= 0)
+) STRICT;
+
+INSERT INTO live_counts SELECT 1, count(*) FROM api_keys WHERE state <> 'revoked';
+
+CREATE TRIGGER a_new_key_counts AFTER INSERT ON api_keys WHEN NEW.state <> 'revoked'
+BEGIN UPDATE live_counts SET keys = keys + 1; END;
+
+CREATE TRIGGER a_revoked_key_counts_no_more AFTER UPDATE OF state ON api_keys
+WHEN OLD.state <> 'revoked' AND NEW.state = 'revoked'
+BEGIN UPDATE live_counts SET keys = keys - 1; END;
+
 -- What the gates saw of a key. Not a change of the key: it takes no revision and leaves no trace.
 CREATE TABLE key_uses (
     key_id           TEXT PRIMARY KEY REFERENCES api_keys (key_id),

@@ -2,8 +2,10 @@
 //!
 //! A token is never an argument: arguments are seen by every user of the machine.
 
+mod admin;
 mod allowlist;
 mod audit;
+mod backup;
 mod check;
 mod client;
 mod completion;
@@ -15,6 +17,7 @@ mod keys;
 mod mutation;
 mod output;
 mod principals;
+mod restore;
 mod secret;
 mod session;
 mod settings;
@@ -87,6 +90,15 @@ enum Command {
     Audit(audit::AuditArgs),
     /// The list that the gates get
     Allowlist(Remote<allowlist::Verb>),
+    /// Write what control holds to a new file, while it runs
+    Backup(backup::BackupArgs),
+    /// Take over what a backup holds, while control runs
+    Restore(restore::RestoreArgs),
+    /// Recover administration, on control's own machine
+    Admin {
+        #[command(subcommand)]
+        verb: admin::Verb,
+    },
     /// Check a gate's, an Envoy's or control's configuration, offline
     Check(check::CheckArgs),
     /// Find out whether control, gate and upstream work, from here; what is wrong, and what to do next
@@ -223,6 +235,9 @@ async fn run_command(command: Command) -> Result<(), CliError> {
         Command::Allowlist(remote) => {
             allowlist::run(remote.verb, &Session::open(&remote.options)?).await
         }
+        Command::Backup(arguments) => backup::run(&arguments).await,
+        Command::Restore(arguments) => restore::run(&arguments).await,
+        Command::Admin { verb } => admin::run(&verb).await,
         Command::Check(arguments) => {
             let serve = ServeArgs::augment_args(clap::Command::new("serve"));
             check::run(&arguments, &serve)
@@ -237,6 +252,8 @@ async fn run_serve(arguments: ServeArgs) -> Result<(), CliError> {
         .json()
         .flatten_event(true)
         .with_writer(io::stderr)
+        // A log that cannot be written (its disk is full) must not end the request that it tells of.
+        .log_internal_errors(false)
         .with_max_level(arguments.log_level)
         .init();
     let settings = Settings {

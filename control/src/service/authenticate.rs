@@ -59,6 +59,7 @@ impl Service {
         let now = time::now();
         let result = async {
             let id = PrincipalId::first_admin();
+            let mut is_new = false;
             let principal = match write.principal(&id).await? {
                 Some(principal) if principal.revoke_time.is_none() => principal,
                 found => {
@@ -75,6 +76,7 @@ impl Service {
                         revoke_time: None,
                     };
                     write.insert_principal(&principal).await?;
+                    is_new = true;
                     principal
                 }
             };
@@ -85,7 +87,7 @@ impl Service {
                 }
             }
             let token = principals::add_token(&mut *write, &principal.id, now).await?;
-            let first = write.count(Count::Admins).await? == 1 && principal.create_time == now;
+            let first = is_new && write.count(Count::Admins).await? == 1;
             write.append(&event(&principal, first, now)).await?;
             Answer::Ok((token, principal.id))
         };

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::access::{Caller, Permission};
 use super::{Answer, Outcome, Service, resource};
 use crate::model::{Gateway, GatewayId, KeyRecord, Refusal, Role, Scope, Seconds, TokenId};
+use crate::store::Read;
 use crate::time;
 
 /// A gateway that was not heard of for this long leaves the count, in seconds. It asks every 25 s.
@@ -159,7 +160,7 @@ impl Service {
         let now = time::now();
         let mut read = self.store.read().await?;
         let head = read.standing().await?.head;
-        let gateways = self.known_gateways(now).await?;
+        let gateways = self.known_gateways(&mut *read, now).await?;
         let shown = gateways.iter().filter(|gateway| is_shown(caller, &gateway.scope));
         let gateways =
             shown.map(|gateway| resource::gateway(gateway, head, is_live(gateway, now))).collect();
@@ -178,9 +179,9 @@ impl Service {
     }
 
     /// Those in the database, and what was heard since they were written there.
-    async fn known_gateways(&self, now: Seconds) -> Answer<Vec<Gateway>> {
+    async fn known_gateways(&self, read: &mut dyn Read, now: Seconds) -> Answer<Vec<Gateway>> {
         let since = now.saturating_sub(REMEMBERED_SECONDS);
-        let stored = self.store.read().await?.gateways(since).await?;
+        let stored = read.gateways(since).await?;
         let mut all: HashMap<_, _> =
             stored.into_iter().map(|gateway| (gateway.id.clone(), gateway)).collect();
         for gateway in self.gateways.snapshot() {
@@ -207,7 +208,8 @@ impl Service {
         }
         let now = time::now();
         let mut warnings = Vec::new();
-        for gateway in self.known_gateways(now).await? {
+        let mut read = self.store.read().await?;
+        for gateway in self.known_gateways(&mut *read, now).await? {
             let concerned =
                 is_live(&gateway, now) && gateway.scope.holds(&key.consumer, key.environment);
             let lacks: Vec<_> = key

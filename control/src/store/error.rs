@@ -23,17 +23,6 @@ impl fmt::Display for StoreError {
 
 impl core::error::Error for StoreError {}
 
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => {
-                Self::Unavailable(error)
-            }
-            error => Self::Broken(error.into()),
-        }
-    }
-}
-
 /// Why a database cannot be used.
 #[derive(Debug)]
 pub enum OpenError {

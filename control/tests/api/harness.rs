@@ -33,6 +33,11 @@ impl Directory {
     pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
+
+    /// Takes a file away, if it is there.
+    pub(crate) fn remove(&self, name: &str) {
+        fs::remove_file(self.0.join(name)).ok();
+    }
 }
 
 impl Drop for Directory {
@@ -212,6 +217,11 @@ impl Control {
     pub(crate) fn signal(&self, signal: &str) {
         let done = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status();
         assert!(done.expect("kill runs").success());
+    }
+
+    /// The process's id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Ends it as a power cut would.

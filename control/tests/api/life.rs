@@ -6,7 +6,6 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 
@@ -53,62 +52,6 @@ async fn a_held_poll_is_answered_when_control_ends() {
         assert!(control.terminate_after_signal().success());
         assert!(started.elapsed() < Duration::from_secs(10), "it took {:?}", started.elapsed());
     }
-}
-
-#[tokio::test]
-async fn what_was_acknowledged_survives_a_kill() {
-    let directory = Directory::new();
-    let mut acknowledged = Vec::new();
-    let mut control = Control::start(&directory);
-    control.acme().await;
-    control.stream("G-A").await;
-    for round in 0..3 {
-        let mut writers = tokio::task::JoinSet::new();
-        for _ in 0..4 {
-            let path = "/v1/measurementConsumers/acme/apiKeys";
-            let request = control
-                .request("POST", path)
-                .json(&json!({"sender": "billing", "dataStreams": ["G-A"]}));
-            writers.spawn(async move {
-                let mut names = Vec::new();
-                // Until control is gone.
-                while let Ok(answer) =
-                    Control::send(request.try_clone().expect("a body of bytes")).await
-                {
-                    let key = answer.done();
-                    names.push((key["revision"].as_u64(), key["name"].clone()));
-                }
-                names
-            });
-        }
-        let enough = 20 * (round + 1);
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while control.get("/v1/allowlist/changes").await.done()["head"].as_u64() < Some(enough) {
-            assert!(Instant::now() < deadline, "nothing is created");
-        }
-        control.kill();
-        acknowledged.extend(writers.join_all().await.concat());
-        control = Control::start(&directory);
-    }
-    assert!(acknowledged.len() >= 40, "only {} creates", acknowledged.len());
-    let mut stored = Vec::new();
-    let mut token = String::new();
-    loop {
-        let path = format!("/v1/measurementConsumers/acme/apiKeys?pageToken={token}&pageSize=1000");
-        let page = control.get(&path).await.done();
-        for key in page["apiKeys"].as_array().expect("a list") {
-            stored.push((key["revision"].as_u64(), key["name"].clone()));
-        }
-        page["nextPageToken"].as_str().expect("a token").clone_into(&mut token);
-        if token.is_empty() {
-            break;
-        }
-    }
-    for key in &acknowledged {
-        assert!(stored.contains(key), "{key:?} is lost");
-    }
-    let revisions: std::collections::HashSet<_> = stored.iter().map(|key| key.0).collect();
-    assert_eq!(revisions.len(), stored.len(), "a revision was given out twice");
 }
 
 #[tokio::test]

@@ -1,15 +1,21 @@
 //! The real program over real sockets: each test starts `mpgate serve` with a database of its own.
 
 mod access;
+mod administration;
+mod backup;
 mod bad_input;
 mod command_line;
+mod conformance;
 mod feed;
+mod feed_model;
 mod grants;
 mod grpc;
 mod harness;
+mod kills;
 mod life;
 mod old_database;
 mod openapi;
 mod resources;
 mod schema;
 mod transport;
+mod unavailable;

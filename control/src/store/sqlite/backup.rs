@@ -1,40 +1,68 @@
-//! Backup and restore, both while `mpgate serve` goes on: a backup is one snapshot, a restore one
-//! transaction.
+//! A backup: one snapshot of the database in one new file, made while `mpgate serve` goes on.
 //!
-//! What was restored is another life of the database: it gets a new epoch, so that every gateway starts
-//! over. Where the database is of the backup's own line, its trail and its revocations stay: a restore
-//! never brings a revoked secret back.
+//! It is written under another name, looked through, and bears its own name only when it is whole.
 
 use core::fmt;
 use std::ffi::OsString;
+use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
-use super::migrate::{check_ours, migrate, new_epoch};
-use super::{BUSY_TIMEOUT, OpenError, audit, create_private, options};
-use crate::model::{Action, AuditEvent, Seconds};
-use crate::store::StoreError;
+use super::migrate::{Found, look};
+use super::{BUSY_TIMEOUT, OpenError, failure, row};
+use crate::store::{Standing, StoreError};
 
-/// Why there is no backup, or nothing was restored.
+/// Why there is no backup, or nothing was restored. Nothing was changed then.
 #[derive(Debug)]
 pub enum BackupError {
     /// The file is there already.
     Exists(PathBuf),
     /// The file is not there.
     Missing(PathBuf),
+    /// There is nothing in the file.
+    Empty(PathBuf),
+    /// Backup and database are one file.
+    Same(PathBuf),
+    /// Another backup or restore is writing this file.
+    UnderWay(PathBuf),
     /// The file cannot be written.
     File(PathBuf, io::Error),
     /// The database, or the backup, cannot be used.
     Open(PathBuf, OpenError),
-    /// The backup is damaged: SQLite's own words.
-    Damaged(String),
+    /// The file is damaged: SQLite's own words.
+    Damaged(PathBuf, String),
+    /// The database itself is damaged.
+    Ruined(PathBuf, String),
+    /// Something would be lost, and nobody said that it may be.
+    Loss(Loss),
     /// The database failed.
-    Database(sqlx::Error),
+    Database(PathBuf, sqlx::Error),
     /// The trail could not be written to.
     Trail(StoreError),
+}
+
+/// What a restore takes away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// The backup is an earlier state of the database: this many events of the trail came after it.
+    Later(u64),
+    /// The backup is another database's, and this one holds something.
+    Everything,
+}
+
+impl BackupError {
+    /// Whether it is the command line that is wrong, and not a file.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Exists(_) | Self::Missing(_) | Self::Empty(_) | Self::Same(_) | Self::Loss(_)
+        )
+    }
 }
 
 impl fmt::Display for BackupError {
@@ -44,10 +72,35 @@ impl fmt::Display for BackupError {
                 write!(out, "{} is there already; name a new file, or move it away", path.display())
             }
             Self::Missing(path) => write!(out, "there is no file {}", path.display()),
+            Self::Empty(path) => write!(out, "{} is empty: no database of mpgate", path.display()),
+            Self::Same(path) => {
+                write!(out, "{} is the database itself; name a backup", path.display())
+            }
+            Self::UnderWay(path) => write!(
+                out,
+                "another backup or restore is writing {}; wait until it is done",
+                path.display()
+            ),
             Self::File(path, error) => write!(out, "cannot write {}: {error}", path.display()),
             Self::Open(path, error) => write!(out, "{}: {error}", path.display()),
-            Self::Damaged(what) => write!(out, "the backup is damaged ({what}); use another"),
-            Self::Database(error) => write!(out, "the database failed: {error}"),
+            Self::Damaged(path, what) => {
+                write!(out, "{} is damaged ({what}); use another file", path.display())
+            }
+            Self::Ruined(path, what) => write!(
+                out,
+                "{0} is damaged ({what}); stop control, move {0}, {0}-wal and {0}-shm away, and restore into a new file",
+                path.display()
+            ),
+            Self::Loss(Loss::Later(events)) => write!(
+                out,
+                "{events} changes came after this backup and would be lost (the trail, and what was revoked, stay); \
+                 add --yes"
+            ),
+            Self::Loss(Loss::Everything) => out.write_str(
+                "the backup is no earlier state of this database, whose consumers, streams and keys would all be lost; \
+                 if it is the right file, add --yes",
+            ),
+            Self::Database(path, error) => write!(out, "{}: {error}", path.display()),
             Self::Trail(error) => error.fmt(out),
         }
     }
@@ -55,83 +108,129 @@ impl fmt::Display for BackupError {
 
 impl core::error::Error for BackupError {}
 
-impl From<sqlx::Error> for BackupError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Database(error)
-    }
-}
-
-/// What a restore did.
+/// What is in a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Restored {
-    /// The new epoch.
-    pub epoch: String,
-    /// The head of the restored list.
-    pub head: u64,
-    /// Whether the database was of the backup's own line, so that its trail and revocations stayed.
-    pub same_line: bool,
-    /// Keys that the backup has in force, or does not know, and that stay revoked.
-    pub keys_kept_revoked: u64,
+pub struct BackedUp {
+    /// Where the allowlist stood.
+    pub standing: Standing,
+    /// The size of the file.
+    pub bytes: u64,
 }
 
 /// Writes a snapshot of the database to a new file of mode 0600.
 ///
 /// # Errors
-/// See [`BackupError`].
-pub async fn backup(database: &Path, to: &Path) -> Result<(), BackupError> {
-    expect_there(database)?;
-    check_ours(database).await.map_err(|error| BackupError::Open(database.to_owned(), error))?;
-    if to.exists() {
-        return Err(BackupError::Exists(to.to_owned()));
+/// See [`BackupError`]. There is then no file of that name.
+pub async fn backup(database: &Path, to: &Path) -> Result<BackedUp, BackupError> {
+    expect_database(database).await?;
+    expect_new(to)?;
+    let scratch = Scratch::new(beside(to, ".partial"))?;
+    copy(database, scratch.path()).await?;
+    let standing = expect_sound(scratch.path()).await?;
+    let bytes = scratch.publish(to)?;
+    Ok(BackedUp { standing, bytes })
+}
+
+fn expect_new(path: &Path) -> Result<(), BackupError> {
+    // A link that leads nowhere is there as well.
+    match path.symlink_metadata() {
+        Ok(_) => Err(BackupError::Exists(path.to_owned())),
+        Err(_) => Ok(()),
     }
-    copy(database, to).await
 }
 
-/// Replaces what the database holds by a backup, in one transaction.
-///
-/// # Errors
-/// See [`BackupError`]. The database is then as it was.
-pub async fn restore(database: &Path, from: &Path, now: Seconds) -> Result<Restored, BackupError> {
-    expect_there(from)?;
-    let faulty = |error| BackupError::Open(from.to_owned(), error);
-    check_ours(from).await.map_err(faulty)?;
-    let copy_path = beside(database, ".restoring");
-    remove(&copy_path);
-    copy(from, &copy_path).await?;
-    let result = async {
-        migrate(&options(&copy_path)).await.map_err(faulty)?;
-        expect_sound(&copy_path).await?;
-        let unusable = |error| BackupError::Open(database.to_owned(), error);
-        create_private(database).map_err(|error| unusable(OpenError::File(error)))?;
-        check_ours(database).await.map_err(unusable)?;
-        migrate(&options(database)).await.map_err(unusable)?;
-        replace(database, &copy_path, now).await
+/// The file must be there and hold a database of ours, of a version that this program knows.
+pub(super) async fn expect_database(path: &Path) -> Result<(), BackupError> {
+    if !path.is_file() {
+        return Err(BackupError::Missing(path.to_owned()));
     }
-    .await;
-    remove(&copy_path);
-    result
+    match look(path).await {
+        Ok(Found::Ours) => Ok(()),
+        Ok(Found::Nothing) => Err(BackupError::Empty(path.to_owned())),
+        Err(OpenError::Database(error)) => Err(unreadable(path, error)),
+        Err(error) => Err(BackupError::Open(path.to_owned(), error)),
+    }
 }
 
-fn expect_there(path: &Path) -> Result<(), BackupError> {
-    if path.is_file() { Ok(()) } else { Err(BackupError::Missing(path.to_owned())) }
+/// Whether both names lead to one file.
+pub(super) fn is_same_file(one: &Path, other: &Path) -> bool {
+    let identity = |path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+    identity(one).is_some_and(|found| identity(other) == Some(found))
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(ending);
     name.into()
 }
 
 /// The file and what SQLite puts beside it.
-fn remove(path: &Path) {
-    for ending in ["", "-wal", "-shm"] {
-        std::fs::remove_file(beside(path, ending)).ok();
+pub(super) fn remove(path: &Path) {
+    for ending in ["", "-wal", "-shm", "-journal"] {
+        fs::remove_file(beside(path, ending)).ok();
+    }
+}
+
+/// A private file that is being written. It goes unless it is published. What a killed process left of
+/// the same name is written over; what another one is writing is not.
+pub(super) struct Scratch {
+    file: File,
+    path: PathBuf,
+}
+
+impl Scratch {
+    pub(super) fn new(path: PathBuf) -> Result<Self, BackupError> {
+        let failed = |error| BackupError::File(path.clone(), error);
+        let mut options = File::options();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => (),
+            Err(TryLockError::WouldBlock) => return Err(BackupError::UnderWay(path)),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        let found = file.metadata().map_err(failed)?;
+        // Between opening and locking its owner may have published or removed it.
+        if fs::metadata(&path).map(|it| it.ino()).ok() != Some(found.ino()) {
+            return Err(BackupError::UnderWay(path));
+        }
+        let emptied =
+            file.set_permissions(fs::Permissions::from_mode(0o600)).and_then(|()| file.set_len(0));
+        emptied.map_err(failed)?;
+        for ending in ["-wal", "-shm", "-journal"] {
+            fs::remove_file(beside(&path, ending)).ok();
+        }
+        Ok(Self { file, path })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives the file its name, on the disk when this returns, and answers its size.
+    fn publish(self, to: &Path) -> Result<u64, BackupError> {
+        expect_new(to)?;
+        let bytes = self
+            .file
+            .sync_all()
+            .and_then(|()| self.file.metadata())
+            .and_then(|found| fs::rename(&self.path, to).map(|()| found.len()));
+        let bytes = bytes.map_err(|error| BackupError::File(to.to_owned(), error))?;
+        // The name itself is part of the folder. Where folders cannot be synced, the file is there.
+        let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()).ok();
+        Ok(bytes)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        remove(&self.path);
     }
 }
 
 /// A snapshot, what is still in the log included.
-async fn copy(from: &Path, to: &Path) -> Result<(), BackupError> {
-    create_private(to).map_err(|error| BackupError::File(to.to_owned(), error))?;
+pub(super) async fn copy(from: &Path, to: &Path) -> Result<(), BackupError> {
     let text = to.to_str().ok_or_else(|| {
         BackupError::File(to.to_owned(), io::Error::other("the path is not text"))
     })?;
@@ -140,168 +239,55 @@ async fn copy(from: &Path, to: &Path) -> Result<(), BackupError> {
         let mut connection = source.disable_statement_logging().connect().await?;
         sqlx::query("VACUUM INTO ?").bind(text).execute(&mut connection).await?;
         connection.close().await
-    }
-    .await;
-    copied.map_err(|error| {
-        remove(to);
-        BackupError::Database(error)
+    };
+    copied.await.map_err(|error| match failure::family(&error) {
+        // Full, or not to be written: it is the copy that is.
+        Some(8 | 10 | 13 | 14) => BackupError::Database(to.to_owned(), error),
+        _ => unreadable(from, error),
     })
 }
 
-async fn expect_sound(path: &Path) -> Result<(), BackupError> {
-    let mut connection = options(path).connect().await?;
-    for check in ["PRAGMA integrity_check", "PRAGMA foreign_key_check"] {
-        for row in sqlx::query(check).fetch_all(&mut connection).await? {
-            let word: String = row.try_get(0)?;
-            if word != "ok" {
-                return Err(BackupError::Damaged(word));
-            }
+/// Looks through a copy that nobody else has open, and answers where its allowlist stands.
+pub(super) async fn expect_sound(path: &Path) -> Result<Standing, BackupError> {
+    let failed = |error| unreadable(path, error);
+    let damaged = |what| BackupError::Damaged(path.to_owned(), what);
+    let options = SqliteConnectOptions::new().filename(path).disable_statement_logging();
+    let mut connection = options.connect().await.map_err(failed)?;
+    let rows = sqlx::query("PRAGMA integrity_check").fetch_all(&mut connection).await;
+    for row in rows.map_err(failed)? {
+        let word: String = row.try_get(0).map_err(failed)?;
+        if word != "ok" {
+            return Err(damaged(word));
         }
     }
-    connection.close().await?;
-    Ok(())
+    let dangling = sqlx::query("PRAGMA foreign_key_check").fetch_optional(&mut connection).await;
+    if dangling.map_err(failed)?.is_some() {
+        return Err(damaged("rows refer to rows that are not there".to_owned()));
+    }
+    let list = sqlx::query("SELECT epoch, head FROM allowlist").fetch_one(&mut connection).await;
+    let standing = list.and_then(|list| row::standing(&list)).map_err(failed)?;
+    connection.close().await.map_err(failed)?;
+    Ok(standing)
 }
 
-/// Tables whose rows are the backup's afterwards. The trail is told apart below.
-const TABLES: [&str; 9] = [
-    "allowlist",
-    "consumers",
-    "principals",
-    "tokens",
-    "streams",
-    "api_keys",
-    "live_grants",
-    "key_uses",
-    "requests",
-];
-
-async fn replace(database: &Path, copy: &Path, now: Seconds) -> Result<Restored, BackupError> {
-    let mut connection = options(database).foreign_keys(false).connect().await?;
-    let name = copy.to_str().unwrap_or_default();
-    sqlx::query("ATTACH ? AS backup").bind(name).execute(&mut connection).await?;
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let same_line = is_same_line(&mut transaction).await?;
-    let triggers = drop_triggers(&mut transaction).await?;
-    let keys_kept_revoked = take_over(&mut transaction, same_line).await?;
-    for trigger in triggers {
-        run(&mut transaction, trigger).await?;
+/// What SQLite says of a file that it cannot read.
+fn unreadable(path: &Path, error: sqlx::Error) -> BackupError {
+    match damage(&error) {
+        Some(words) => BackupError::Damaged(path.to_owned(), words),
+        None => BackupError::Database(path.to_owned(), error),
     }
-    let epoch = new_epoch().map_err(OpenError::NoRandom);
-    let epoch = epoch.map_err(|error| BackupError::Open(database.to_owned(), error))?;
-    let row = sqlx::query("UPDATE allowlist SET epoch = ? RETURNING head")
-        .bind(&epoch)
-        .fetch_one(&mut *transaction)
-        .await?;
-    let head = row.try_get("head")?;
-    let event = AuditEvent {
-        ordinal: 0,
-        time: now,
-        principal: None,
-        source: None,
-        action: Action::Restore,
-        resource: "database".to_owned(),
-        consumer: None,
-        request_id: None,
-        revision: Some(head),
-        before: None,
-        after: Some(serde_json::json!({"epoch": epoch, "keysKeptRevoked": keys_kept_revoked})),
-    };
-    audit::append(&mut transaction, &event).await.map_err(BackupError::Trail)?;
-    if sqlx::query("PRAGMA main.foreign_key_check")
-        .fetch_optional(&mut *transaction)
-        .await?
-        .is_some()
-    {
-        return Err(BackupError::Damaged("rows refer to rows that are not there".to_owned()));
-    }
-    transaction.commit().await?;
-    connection.close().await?;
-    Ok(Restored { epoch, head, same_line, keys_kept_revoked })
 }
 
-/// Whether all that the backup's trail tells happened here too: then the backup is an earlier state of
-/// this very database.
-async fn is_same_line(connection: &mut SqliteConnection) -> Result<bool, BackupError> {
-    let row = sqlx::query(
-        "SELECT (SELECT count(*) FROM backup.audit_events) > 0 AND NOT EXISTS (
-             SELECT 1 FROM backup.audit_events AS old LEFT JOIN main.audit_events AS own
-                 ON own.ordinal = old.ordinal AND own.time = old.time
-                     AND own.resource = old.resource AND own.after_json IS old.after_json
-             WHERE own.ordinal IS NULL)",
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok(row.try_get(0)?)
+/// The same of the database that is to be restored.
+pub(super) fn ruined(path: &Path, error: sqlx::Error) -> BackupError {
+    match damage(&error) {
+        Some(words) => BackupError::Ruined(path.to_owned(), words),
+        None => BackupError::Database(path.to_owned(), error),
+    }
 }
 
-/// Triggers keep rows from being erased; inside this transaction they stand back.
-async fn drop_triggers(connection: &mut SqliteConnection) -> Result<Vec<String>, BackupError> {
-    let rows = sqlx::query("SELECT name, sql FROM main.sqlite_master WHERE type = 'trigger'")
-        .fetch_all(&mut *connection)
-        .await?;
-    let mut triggers = Vec::with_capacity(rows.len());
-    for row in rows {
-        let name: String = row.try_get("name")?;
-        triggers.push(row.try_get("sql")?);
-        run(connection, format!("DROP TRIGGER main.{name}")).await?;
-    }
-    Ok(triggers)
-}
-
-async fn take_over(connection: &mut SqliteConnection, same_line: bool) -> Result<u64, BackupError> {
-    run(connection, "CREATE TEMP TABLE own_list AS SELECT * FROM main.allowlist".to_owned())
-        .await?;
-    run(
-        connection,
-        "CREATE TEMP TABLE own_revoked AS SELECT * FROM main.api_keys WHERE state = 'revoked'"
-            .to_owned(),
-    )
-    .await?;
-    run(
-        connection,
-        "CREATE TEMP TABLE own_revoked_tokens AS
-             SELECT token_id, revoke_time FROM main.tokens WHERE revoke_time IS NOT NULL"
-            .to_owned(),
-    )
-    .await?;
-    let trail = if same_line { None } else { Some("audit_events") };
-    for table in TABLES.into_iter().chain(trail) {
-        run(connection, format!("DELETE FROM main.{table}")).await?;
-        run(connection, format!("INSERT INTO main.{table} SELECT * FROM backup.{table}")).await?;
-    }
-    if !same_line {
-        run(connection, "DELETE FROM main.gateways".to_owned()).await?;
-        return Ok(0);
-    }
-    // Revisions after the backup were given out: they are not given out again.
-    run(
-        connection,
-        "UPDATE main.allowlist SET head = max(head, (SELECT head FROM own_list))".to_owned(),
-    )
-    .await?;
-    let row = sqlx::query(
-        "SELECT count(*) FROM own_revoked WHERE consumer_id IN (SELECT consumer_id FROM main.consumers)
-             AND key_id NOT IN (SELECT key_id FROM main.api_keys WHERE state = 'revoked')",
-    )
-    .fetch_one(&mut *connection)
-    .await?;
-    let kept: u64 = row.try_get(0)?;
-    for statement in [
-        "DELETE FROM main.live_grants WHERE key_id IN (SELECT key_id FROM own_revoked)",
-        "DELETE FROM main.api_keys WHERE key_id IN (SELECT key_id FROM own_revoked)",
-        "INSERT INTO main.api_keys SELECT * FROM own_revoked
-             WHERE consumer_id IN (SELECT consumer_id FROM main.consumers)",
-        "UPDATE main.tokens SET revoke_time =
-             (SELECT revoke_time FROM own_revoked_tokens AS own WHERE own.token_id = main.tokens.token_id)
-         WHERE token_id IN (SELECT token_id FROM own_revoked_tokens)",
-    ] {
-        run(connection, statement.to_owned()).await?;
-    }
-    Ok(kept)
-}
-
-/// The statements are ours, and the names in them come from our own schema.
-async fn run(connection: &mut SqliteConnection, sql: String) -> Result<(), BackupError> {
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
-    Ok(())
+fn damage(error: &sqlx::Error) -> Option<String> {
+    let sqlx::Error::Database(database) = error else { return None };
+    let is_damage = failure::family(error).is_some_and(failure::is_damage);
+    is_damage.then(|| database.message().to_owned())
 }

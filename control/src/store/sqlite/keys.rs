@@ -128,22 +128,22 @@ async fn hold_streams(connection: &mut SqliteConnection, key: &KeyRecord) -> Sto
 }
 
 pub(super) async fn uses(connection: &mut SqliteConnection, keys: &[KeyId]) -> Stored<Vec<KeyUse>> {
-    let mut found = Vec::with_capacity(keys.len());
-    for key in keys {
-        let row =
-            sqlx::query("SELECT last_accept_time, last_refuse_time FROM key_uses WHERE key_id = ?")
-                .bind(key.as_str())
-                .fetch_optional(&mut *connection)
-                .await?;
-        found.push(match row {
-            None => KeyUse::default(),
-            Some(row) => KeyUse {
+    // The list as JSON: one statement, however many keys.
+    let rows = sqlx::query(
+        "SELECT last_accept_time, last_refuse_time FROM json_each(?) AS asked
+         LEFT JOIN key_uses ON key_uses.key_id = asked.value ORDER BY asked.key",
+    )
+    .bind(serde_json::to_string(keys).map_err(row::broken)?)
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(KeyUse {
                 last_accept_time: row.try_get("last_accept_time")?,
                 last_refuse_time: row.try_get("last_refuse_time")?,
-            },
-        });
-    }
-    Ok(found)
+            })
+        })
+        .collect()
 }
 
 pub(super) async fn add_uses(

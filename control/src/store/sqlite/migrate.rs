@@ -17,10 +17,19 @@ const MIGRATIONS: &[&str] = &[
 /// What `PRAGMA application_id` says of our files ("mpgt").
 const APPLICATION_ID: i64 = 1_836_083_060;
 
+/// What is in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing yet.
+    Nothing,
+    /// A database of ours, of this version or an earlier one.
+    Ours,
+}
+
 /// Looks before anything is written, not even the journal mode.
-pub(super) async fn check_ours(path: &Path) -> Result<(), OpenError> {
+pub(super) async fn look(path: &Path) -> Result<Found, OpenError> {
     if std::fs::metadata(path).map_err(OpenError::File)?.len() == 0 {
-        return Ok(());
+        return Ok(Found::Nothing);
     }
     let options = SqliteConnectOptions::new()
         .filename(path)
@@ -30,10 +39,14 @@ pub(super) async fn check_ours(path: &Path) -> Result<(), OpenError> {
     let mut connection = options.connect().await?;
     let application = number(&mut connection, "PRAGMA application_id").await?;
     let tables = number(&mut connection, "SELECT count(*) FROM sqlite_master").await?;
-    if tables > 0 && application != APPLICATION_ID {
-        return Err(OpenError::Foreign);
+    let version = number(&mut connection, "PRAGMA user_version").await?;
+    connection.close().await?;
+    match usize::try_from(version) {
+        _ if tables == 0 => Ok(Found::Nothing),
+        _ if application != APPLICATION_ID => Err(OpenError::Foreign),
+        Ok(version) if version <= MIGRATIONS.len() => Ok(Found::Ours),
+        _ => Err(OpenError::Newer),
     }
-    Ok(())
 }
 
 /// Runs what is missing. A new database gets its epoch.

@@ -6,11 +6,13 @@
 mod audit;
 mod backup;
 mod consumers;
+mod failure;
 mod feed;
 mod gateways;
 mod keys;
 mod migrate;
 mod principals;
+mod restore;
 mod row;
 mod session;
 mod streams;
@@ -20,18 +22,20 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::watch;
 
 use self::session::Session;
 use super::{OpenError, Read, Standing, Store, StoreError, Stored, Write};
 
-pub use backup::{BackupError, Restored, backup, restore};
+pub use backup::{BackedUp, BackupError, Loss, backup};
+pub use restore::{Restored, restore};
 
 /// Readers side by side. A read takes well under a millisecond; long polls hold none.
 const READERS: u32 = 4;
@@ -42,6 +46,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a statement waits for another process that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A log of SQLite beyond this is emptied. Its own measure, 1 000 pages, is 4 MiB.
+const LOG_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
 /// How soon a change that another process made (`mpgate restore`) is noticed.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -51,6 +58,7 @@ pub struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
     head: watch::Sender<Standing>,
+    log: Arc<Path>,
 }
 
 impl SqliteStore {
@@ -60,13 +68,14 @@ impl SqliteStore {
     /// See [`OpenError`].
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
         create_private(path).map_err(OpenError::File)?;
-        migrate::check_ours(path).await?;
+        migrate::look(path).await?;
         let options = options(path);
         migrate::migrate(&options).await?;
         let writer = pool(1).connect_with(options.clone()).await?;
         let readers = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
         let standing = standing(&readers).await?;
-        let store = Self { writer, readers, head: watch::Sender::new(standing) };
+        let log = backup::beside(path, "-wal").into();
+        let store = Self { writer, readers, head: watch::Sender::new(standing), log };
         tokio::spawn(store.clone().look_again());
         Ok(store)
     }
@@ -78,7 +87,21 @@ impl SqliteStore {
             if let Ok(found) = standing(&self.readers).await {
                 session::announce(&self.head, found);
             }
+            let bytes = std::fs::metadata(&self.log).map_or(0, |log| log.len());
+            if bytes > LOG_BYTES_MAX
+                && let Err(error) = self.empty_log().await
+            {
+                tracing::warn!(%error, bytes, "the database's log could not be emptied");
+            }
         }
+    }
+
+    /// SQLite begins its log anew when no reader is in it. Under steady reading there may be no such
+    /// moment: this waits for one, while new readers no longer need the log.
+    async fn empty_log(&self) -> Result<(), sqlx::Error> {
+        let mut writer = self.writer.acquire().await?;
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *writer).await?;
+        Ok(())
     }
 }
 
@@ -128,6 +151,11 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(None)
         .max_lifetime(None)
+        // When the disk fails or is full, SQLite ends the transaction by itself, and sqlx still believes
+        // that one is open: such a connection would refuse every later one.
+        .before_acquire(|connection, _| {
+            Box::pin(async move { Ok(!connection.is_in_transaction()) })
+        })
 }
 
 /// SQLite gives its `-wal` and `-shm` files the mode of the database.

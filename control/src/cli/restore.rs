@@ -1,0 +1,81 @@
+//! `mpgate restore`: control's database takes over what a backup holds, on control's own machine.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::CliError;
+use super::output::{self, Format};
+use super::settings::Printing;
+use crate::store::sqlite::{Restored, restore};
+use crate::time;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mpgate restore --from mpgate-2026-11-21.sqlite
+  mpgate restore --database /var/lib/mpgate/mpgate.sqlite --from /backup/mpgate.sqlite --yes
+
+It runs on control's own machine, beside `mpgate serve` or without it, and is done at once or not at all. The
+list begins a new epoch, which every gateway takes up by itself. What is out of force stays out of force,
+whatever the backup says, and the trail stays. Where something would be lost, it says so and does nothing
+without --yes.")]
+pub(super) struct RestoreArgs {
+    /// Control's database file; made, with mode 0600, if it is missing
+    #[arg(long, env = "MPGATE_DATABASE", default_value = "mpgate.sqlite", value_name = "FILE")]
+    database: PathBuf,
+    /// The backup
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
+    /// Lose what came after the backup, or, if the backup is another database's, what there is
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    printing: Printing,
+}
+
+pub(super) async fn run(arguments: &RestoreArgs) -> Result<(), CliError> {
+    let format = arguments.printing.format()?;
+    let RestoreArgs { database, from, yes, .. } = arguments;
+    let done = restore(database, from, *yes, time::now()).await?;
+    if format == Format::Json {
+        return output::json(&json!({
+            "epoch": done.epoch,
+            "revision": done.head,
+            "earlierState": done.same_line,
+            "keysKeptOut": done.keys_kept_out,
+            "keysGone": done.keys_gone,
+            "hasAdmin": done.has_admin,
+        }));
+    }
+    output::print(&words(arguments, &done))
+}
+
+fn words(arguments: &RestoreArgs, done: &Restored) -> String {
+    let database = arguments.database.display();
+    let mut lines = vec![format!(
+        "{database} holds what {} holds: revision {} of the new epoch {}.",
+        arguments.from.display(),
+        done.head,
+        done.epoch
+    )];
+    if done.keys_kept_out > 0 {
+        lines.push(format!(
+            "Keys that stay out of force, whatever the backup says: {}.",
+            done.keys_kept_out
+        ));
+    }
+    if done.keys_gone > 0 {
+        lines.push(format!(
+            "Keys in force that came after the backup and are gone: {}. Who sends with them is refused now.",
+            done.keys_gone
+        ));
+    }
+    if !done.has_admin {
+        lines.push(format!(
+            "No administrator has a token in force: mpgate admin reset --database {database}"
+        ));
+    }
+    lines.join("\n") + "\n"
+}

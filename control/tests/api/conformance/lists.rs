@@ -1,0 +1,173 @@
+//! The second half of the suite: lists, counts and what is remembered.
+
+use std::sync::Arc;
+
+use mpgate_contract::{Digest, Environment};
+use mpgate_control::model::{
+    AuditEvent, Gateway, GatewayId, KeyRecord, KeyState, KeyUse, Principal, Role, Scope, Slice,
+};
+use mpgate_control::names::PrincipalId;
+use mpgate_control::store::{Count, DoneRequest, Store, Write};
+
+use super::{NOW, event, id, key, token, world};
+
+pub(super) async fn lists_come_in_parts(store: &Arc<dyn Store>) {
+    let keys = world(store, 7).await;
+    let mut write = store.write().await.expect("the writer");
+    let revision = write.next_revision().await.expect("a revision");
+    let (state, revoke_time) = (KeyState::Revoked, Some(NOW));
+    let gone = KeyRecord { state, revoke_time, revision, ..keys[3].clone() };
+    write.update_key(&gone).await.expect("a key");
+    for at in 0..5 {
+        write.append(&event(&format!("principals/p{at}"))).await.expect("a place");
+    }
+    write.commit().await.expect("a commit");
+    let mut read = store.read().await.expect("a reader");
+    for (show_deleted, expected) in
+        [(true, vec![0, 1, 2, 3, 4, 5, 6]), (false, vec![0, 1, 2, 4, 5, 6])]
+    {
+        for limit in [1, 2, 3, 7, 100] {
+            let (mut found, mut after) = (Vec::new(), 0);
+            loop {
+                let slice = Slice { after, limit, show_deleted };
+                let part = read.keys(&id("acme"), slice).await.expect("an answer");
+                assert!(part.items.len() <= usize::try_from(limit).expect("a small number"));
+                found.extend(part.items.into_iter().map(|key| key.nickname));
+                let Some(next) = part.next else { break };
+                assert!(next > after);
+                after = next;
+            }
+            let names: Vec<_> = expected.iter().map(|at| format!("key {at}")).collect();
+            assert_eq!(found, names, "limit {limit}");
+        }
+    }
+    let names = |events: Vec<AuditEvent>| -> Vec<String> {
+        events.into_iter().map(|event| event.resource.replace("principals/", "")).collect()
+    };
+    let slice = Slice { after: 0, limit: 2, show_deleted: true };
+    let newest = read.audit(slice, true).await.expect("an answer");
+    let next = Slice { after: newest.next.expect("more"), ..slice };
+    assert_eq!(names(newest.items), ["p4", "p3"]);
+    assert_eq!(names(read.audit(next, true).await.expect("an answer").items), ["p2", "p1"]);
+    let oldest = read.audit(slice, false).await.expect("an answer");
+    assert_eq!(names(oldest.items), ["p0", "p1"]);
+}
+
+pub(super) async fn counts_leave_out_what_is_over(store: &Arc<dyn Store>) {
+    async fn counts(write: &mut dyn Write) -> [u64; 5] {
+        let mut found = [0; 5];
+        let what =
+            [Count::Consumers, Count::Streams, Count::Keys, Count::Senders, Count::Principals];
+        for (count, what) in found.iter_mut().zip(what) {
+            *count = write.count(what).await.expect("an answer");
+        }
+        found
+    }
+    let mut write = store.write().await.expect("the writer");
+    assert_eq!(counts(&mut *write).await, [0; 5]);
+    drop(write);
+    let keys = world(store, 4).await;
+    let mut write = store.write().await.expect("the writer");
+    assert_eq!(counts(&mut *write).await, [1, 1, 4, 3, 0]);
+    // Disabled is counted, revoked is not; a sender goes with its last key.
+    for (at, state, expected) in [
+        (1, KeyState::Disabled, [1, 1, 4, 3, 0]),
+        (1, KeyState::Revoked, [1, 1, 3, 2, 0]),
+        (0, KeyState::Revoked, [1, 1, 2, 2, 0]),
+        (3, KeyState::Revoked, [1, 1, 1, 1, 0]),
+        (2, KeyState::Revoked, [1, 1, 0, 0, 0]),
+    ] {
+        let revision = write.next_revision().await.expect("a revision");
+        let revoke_time = (state == KeyState::Revoked).then_some(NOW);
+        let changed = KeyRecord { state, revoke_time, revision, ..keys[at].clone() };
+        write.update_key(&changed).await.expect("a key");
+        assert_eq!(counts(&mut *write).await, expected, "key {at}, {state:?}");
+    }
+    let in_use = write.in_use(&id("acme")).await.expect("an answer");
+    assert_eq!((in_use.streams, in_use.keys), (1, 0));
+    assert!(!write.has_sender("s0").await.expect("an answer"));
+    assert!(write.has_digest(Digest::of(&0_u64.to_be_bytes())).await.expect("an answer"));
+}
+
+pub(super) async fn uses_only_grow(store: &Arc<dyn Store>) {
+    let keys = world(store, 2).await;
+    let [one, other] = [0, 1].map(|at: usize| keys[at].grant.key_id.clone());
+    let unknown = key(9, "acme", &["G-A"], 0).0.grant.key_id;
+    let seen = |accept, refuse| KeyUse { last_accept_time: accept, last_refuse_time: refuse };
+    let mut write = store.write().await.expect("the writer");
+    for told in [
+        vec![(one.clone(), seen(Some(5), None)), (unknown.clone(), seen(Some(9), None))],
+        vec![(one.clone(), seen(Some(3), Some(4)))],
+        vec![(one.clone(), seen(Some(8), None))],
+    ] {
+        write.add_uses(&told).await.expect("uses");
+    }
+    let asked = [other.clone(), one.clone(), unknown, one];
+    let found = write.uses(&asked).await.expect("an answer");
+    let last = seen(Some(8), Some(4));
+    assert_eq!(found, [KeyUse::default(), last, KeyUse::default(), last]);
+    assert_eq!(write.uses(&[]).await.expect("an answer"), []);
+
+    let principal = Principal {
+        id: PrincipalId::parse("ops").expect("an id"),
+        display_name: String::new(),
+        role: Role::Admin,
+        consumers: vec![],
+        environment: None,
+        version: 1,
+        create_time: NOW,
+        revoke_time: None,
+    };
+    write.insert_principal(&principal).await.expect("a principal");
+    let token = token(&principal.id, 1);
+    write.insert_token(&token, Digest::of(b"t")).await.expect("a token");
+    for (told, expected) in [(NOW + 5, NOW + 5), (NOW + 2, NOW + 5), (NOW + 7, NOW + 7)] {
+        write.touch_tokens(&[(token.id.clone(), told)]).await.expect("a use");
+        let found = write.tokens(&principal.id).await.expect("an answer");
+        assert_eq!(found[0].last_use_time, Some(expected));
+    }
+}
+
+pub(super) async fn gateways_are_remembered_for_a_while(store: &Arc<dyn Store>) {
+    let gateway = |instance: &str, revision, last_seen_time| Gateway {
+        id: GatewayId {
+            principal: PrincipalId::parse("edge").expect("an id"),
+            instance: instance.to_owned(),
+        },
+        gate: "gate".to_owned(),
+        node: "node".to_owned(),
+        version: "0.1.0".to_owned(),
+        capabilities: vec!["events".to_owned()],
+        scope: Scope { environment: Some(Environment::Staging), consumers: vec![id("acme")] },
+        revision,
+        last_seen_time,
+    };
+    let mut write = store.write().await.expect("the writer");
+    let told = [gateway("a", 5, NOW), gateway("b", 6, NOW + 10)];
+    write.put_gateways(&told).await.expect("gateways");
+    // What is older than what is known changes nothing.
+    write.put_gateways(&[gateway("a", 4, NOW - 1), gateway("b", 7, NOW + 11)]).await.expect("them");
+    let found = write.gateways(NOW).await.expect("an answer");
+    assert_eq!(found, [gateway("a", 5, NOW), gateway("b", 7, NOW + 11)]);
+    assert_eq!(write.gateways(NOW + 1).await.expect("an answer").len(), 1);
+    let forgotten = write.forget_gateways(NOW + 1).await.expect("an answer");
+    assert_eq!(forgotten, [gateway("a", 0, 0).id]);
+    assert_eq!(write.gateways(0).await.expect("an answer").len(), 1);
+}
+
+pub(super) async fn a_request_is_remembered(store: &Arc<dyn Store>) {
+    let principal = PrincipalId::parse("ops").expect("an id");
+    let request_id = "123e4567-e89b-12d3-a456-426614174000";
+    let done = DoneRequest { fingerprint: Digest::of(b"asked"), ordinal: 3 };
+    let mut write = store.write().await.expect("the writer");
+    assert_eq!(write.request(&principal, request_id).await.expect("an answer"), None);
+    write.put_request(&principal, request_id, &done, NOW).await.expect("a request");
+    let found = write.request(&principal, request_id).await.expect("an answer");
+    assert_eq!(found.as_ref(), Some(&done));
+    let somebody = PrincipalId::parse("other").expect("an id");
+    assert_eq!(write.request(&somebody, request_id).await.expect("an answer"), None);
+    write.forget_requests(NOW).await.expect("an answer");
+    assert_eq!(write.request(&principal, request_id).await.expect("an answer"), Some(done));
+    write.forget_requests(NOW + 1).await.expect("an answer");
+    assert_eq!(write.request(&principal, request_id).await.expect("an answer"), None);
+}
