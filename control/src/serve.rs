@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::api::{App, FailureLimit, router};
+use crate::api::{App, FailureLimit, Pages, router};
 use crate::keys::Shown;
 use crate::names::PrincipalId;
 use crate::service::{self, Limits, Service};
@@ -128,7 +128,12 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     make_room_for_connections(settings.connections_max);
     let (stop, stopping) = watch::channel(false);
     let heard = tokio::spawn(write_heard(service.clone(), stopping.clone()));
-    let app = App { service, failures: FailureLimit::default(), stopping: stopping.clone() };
+    let app = App {
+        service,
+        failures: FailureLimit::default(),
+        pages: Pages::default(),
+        stopping: stopping.clone(),
+    };
     let services = grpc::router(app.clone()).await.map_err(ServeError::Grpc)?;
     let app = router(app).merge(services);
     let local = listener.local_addr().map_err(ServeError::Io)?;

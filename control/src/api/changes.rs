@@ -10,8 +10,9 @@ use tokio::time::{Instant, timeout_at};
 use super::input::Parameters;
 use super::problem::Problem;
 use super::{Answer, App, json_bytes};
-use crate::changes;
+use crate::model::Scope;
 use crate::service::{Caller, Greeting, Question};
+use crate::store::Standing;
 
 /// What the query asks for, and for how long it may be held open.
 fn question(parameters: &Parameters) -> Result<(Question, Duration), Problem> {
@@ -71,19 +72,20 @@ pub(super) async fn get(
     parameters: Parameters,
 ) -> Answer {
     let (question, wait) = question(&parameters)?;
-    let greeting = greeting(&headers);
     let deadline = Instant::now() + wait;
     // Before the first read: a commit between a read and the wait after it is not missed.
     let mut head = app.service.watch_head();
+    app.service.greet(&caller, &greeting(&headers), &question.ask, &head.borrow());
     loop {
-        let feed = app.service.changes(&caller, &question, &greeting).await?;
-        if !feed.is_level() || *app.stopping.borrow() || Instant::now() >= deadline {
-            let entries_max = usize::try_from(question.limit).unwrap_or(usize::MAX);
-            let page = changes::page(&feed, entries_max.saturating_sub(1))
-                .map_err(|error| crate::store::StoreError::Broken(error.into()))?;
-            return Ok(json_bytes(page));
+        let standing = head.borrow_and_update().clone();
+        let ends = *app.stopping.borrow() || Instant::now() >= deadline;
+        // What the watch says is a hint, but a good reason to wait: it tells when it changes.
+        if ends || !is_level(&caller, &question, &standing) {
+            let page = app.pages.get(&app.service, &caller, &question, &standing).await?;
+            if ends || !page.is_level {
+                return Ok(json_bytes(page.body));
+            }
         }
-        drop(feed);
         let news = async {
             tokio::select! {
                 _ = head.changed() => (),
@@ -93,4 +95,9 @@ pub(super) async fn get(
         // When time is up the feed is read once more and sent as it is.
         timeout_at(deadline, news).await.ok();
     }
+}
+
+fn is_level(caller: &Caller, question: &Question, standing: &Standing) -> bool {
+    let epoch = Scope::of(&caller.principal).epoch(&standing.epoch);
+    question.ask.epoch == epoch && question.ask.since == standing.head
 }

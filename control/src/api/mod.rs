@@ -12,12 +12,14 @@ mod keys;
 mod mutation;
 pub(crate) mod observe;
 mod openapi;
+mod pages;
 mod principals;
 pub(crate) mod problem;
 mod streams;
 mod verbs;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -31,6 +33,7 @@ use tokio::sync::watch;
 pub(crate) use self::auth::FailureLimit;
 use self::auth::require;
 use self::input::{Members, Parameters, page_token};
+pub(crate) use self::pages::Pages;
 use self::problem::Problem;
 use crate::model::Refusal;
 use crate::service::{Listed, Permission, Service};
@@ -42,6 +45,8 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) service: Service,
+    /// Pages that many gateways wait for.
+    pub(crate) pages: Pages,
     /// How often authentication failed, and from where.
     pub(crate) failures: FailureLimit,
     /// Turns true when the process is about to end: held-open requests are answered.
@@ -140,9 +145,9 @@ fn json(resource: &impl Serialize) -> Answer {
     Ok(json_bytes(body))
 }
 
-fn json_bytes(body: Vec<u8>) -> Response {
+fn json_bytes(body: impl Into<Body>) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
-    (headers, body).into_response()
+    (headers, body.into()).into_response()
 }
 
 /// The consumer of a path. What cannot be an id is not there.
@@ -165,8 +170,7 @@ fn changed<'a>(
     members: &'a Members,
     known: &[&str],
 ) -> Result<impl Fn(&str) -> bool + use<'a>, Problem> {
-    let given = parameters.get("updateMask").filter(|text| !text.is_empty());
-    let chosen = given.map(|text| mask(text, known)).transpose()?;
+    let chosen = parameters.get("updateMask").map(|text| mask(text, known)).transpose()?;
     Ok(move |name: &str| {
         chosen.as_ref().map_or_else(|| members.has(name), |names| names.contains(&name))
     })

@@ -29,13 +29,13 @@ pub(super) async fn tell_apart(
     next: Next,
 ) -> Response {
     let last = request.uri().path().rsplit('/').next().unwrap_or_default();
-    let is_post = request.method() == Method::POST;
+    let method = request.method();
     match last.split_once(':') {
         Some((_, verb)) if !of.verbs.contains(&verb) => {
             Problem::of_status(StatusCode::NOT_FOUND).into_response()
         }
-        Some(_) if !is_post => not_allowed("POST"),
-        None if is_post || request.method() == Method::OPTIONS => not_allowed(of.allow),
+        Some(_) if method != Method::POST => not_allowed("POST"),
+        None if !of.allow.split(',').any(|allowed| allowed == method) => not_allowed(of.allow),
         _ => next.run(request).await,
     }
 }

@@ -10,7 +10,7 @@ use crate::model::Scope;
 use crate::store::{FeedRows, Standing};
 
 /// What a gateway asks.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// Where it stands.
     pub ask: Ask,
@@ -40,17 +40,11 @@ impl Feed {
 }
 
 impl Service {
-    /// What changed after what is asked for. What a gateway asks for is also what it enforces: that is
-    /// noted.
+    /// What changed after what is asked for.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn changes(
-        &self,
-        caller: &Caller,
-        question: &Question,
-        greeting: &Greeting,
-    ) -> Answer<Feed> {
+    pub async fn changes(&self, caller: &Caller, question: &Question) -> Answer<Feed> {
         caller.may(Permission::ReadChanges)?;
         let scope = Scope::of(&caller.principal);
         let ask = &question.ask;
@@ -59,12 +53,18 @@ impl Service {
         standing.epoch = scope.epoch(&standing.epoch);
         let reset = ask.epoch != standing.epoch || ask.since > standing.head;
         let from = if reset { 0 } else { ask.since };
-        self.gateways.note(caller, greeting, &scope, from);
         let mut feed = Feed { standing, from, reset, rows: FeedRows::default() };
         if from < feed.standing.head {
             feed.rows = read.feed(from, &scope, question.limit).await?;
         }
         Ok(feed)
+    }
+
+    /// Notes that a gateway asked. What it asks for is what it enforces, if it is of this epoch.
+    pub fn greet(&self, caller: &Caller, greeting: &Greeting, ask: &Ask, standing: &Standing) {
+        let scope = Scope::of(&caller.principal);
+        let is_ours = ask.epoch == scope.epoch(&standing.epoch) && ask.since <= standing.head;
+        self.gateways.note(caller, greeting, &scope, if is_ours { ask.since } else { 0 });
     }
 
     /// Tells of each change of the list. What it says is a hint.
