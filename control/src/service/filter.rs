@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{Listed, Listing};
 use crate::model::Slice;
+use crate::time;
 
 /// Restrictions of one filter.
 const RESTRICTIONS_MAX: usize = 20;
@@ -52,6 +53,16 @@ const OPERATORS: [(&str, Operator); 7] = [
     ("<", Operator::Less),
     (">", Operator::Greater),
     (":", Operator::Has),
+];
+
+/// Members that are lists: they have items and equal nothing.
+const LISTS: [&str; 6] = [
+    "advice",
+    "certificateNames",
+    "dataStreams",
+    "events",
+    "measurementConsumers",
+    "sourceNetworks",
 ];
 
 /// Why a filter is refused.
@@ -160,7 +171,16 @@ impl<'a> Words<'a> {
         };
         self.rest = rest;
         self.skip_spaces();
-        let value = self.value(member)?;
+        let mut value = self.value(member)?;
+        if LISTS.contains(&member) && operator != Operator::Has {
+            return Err(FilterError(format!(
+                "{member} is a list: ask what it has, {member}:{value}"
+            )));
+        }
+        // Items have UTC, and are compared as text.
+        if let Ok(time) = time::parse(&value) {
+            value = time::to_text(time);
+        }
         Ok(Restriction { negated, member: member.to_owned(), operator, value })
     }
 
@@ -263,7 +283,7 @@ mod tests {
     use super::*;
 
     const MEMBERS: &[&str] =
-        &["state", "sender", "revision", "expireTime", "dataStreams", "advice"];
+        &["state", "sender", "nickname", "revision", "expireTime", "dataStreams", "advice"];
 
     #[test]
     fn what_is_wanted() {
@@ -288,8 +308,10 @@ mod tests {
             ("dataStreams:*", true),
             ("advice:*", false),
             ("NOT advice:*", true),
-            ("advice = x", false),
-            ("advice != x", true),
+            ("nickname = x", false),
+            ("nickname != x", true),
+            ("expireTime = \"2026-12-01T01:30:00+01:30\"", true),
+            ("expireTime < \"2026-12-01T00:30:00+01:00\"", false),
             ("sender:crm", true),
         ] {
             let parsed =
@@ -306,6 +328,8 @@ mod tests {
             ("state =", "compared with nothing"),
             ("state = \"ACTIVE", "closing quotation mark"),
             ("state = ACTIVE sender = crm", "joined by AND"),
+            ("advice = NEVER_USED", "ask what it has, advice:NEVER_USED"),
+            ("NOT dataStreams != G-A", "is a list"),
             ("state = ACTIVE OR sender = crm", "OR is not known"),
             ("state = ACTIVE AND", "begins with one of"),
             ("(state = ACTIVE)", "begins with one of"),
