@@ -47,6 +47,8 @@ pub struct Settings {
     pub allow_plaintext_on_the_network: bool,
     /// This many connections at once; others wait.
     pub connections_max: usize,
+    /// How many of each there may be.
+    pub limits: Limits,
 }
 
 /// Why control does not run.
@@ -122,7 +124,7 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     let listener =
         TcpListener::bind(address).await.map_err(|error| ServeError::Listen(address, error))?;
     let store = SqliteStore::open(&settings.database).await.map_err(ServeError::Open)?;
-    let service = Service::new(Arc::new(store.clone()), Limits::default());
+    let service = Service::new(Arc::new(store.clone()), settings.limits);
     first_admin(&service, &settings).await?;
 
     make_room_for_connections(settings.connections_max);

@@ -14,6 +14,7 @@ mod credential;
 mod doctor;
 mod gateways;
 mod keys;
+mod limits;
 mod mutation;
 mod output;
 mod principals;
@@ -34,6 +35,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
+use self::limits::LimitArgs;
 use self::session::Session;
 use self::settings::Options;
 use crate::serve::{ServeError, Settings, serve};
@@ -140,6 +142,8 @@ struct ServeArgs {
     /// This many connections at once; others wait until one ends
     #[arg(long, env = "MPGATE_CONNECTIONS_MAX", default_value_t = 10_000, value_name = "COUNT")]
     connections_max: usize,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// How much is logged: error, warn, info or debug
     #[arg(long, env = "MPGATE_LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
     log_level: LevelFilter,
@@ -266,6 +270,7 @@ async fn run_serve(arguments: ServeArgs) -> Result<(), CliError> {
             .map(|(certificate, private_key)| Files { certificate, private_key }),
         allow_plaintext_on_the_network: arguments.allow_plaintext_on_the_network,
         connections_max: arguments.connections_max,
+        limits: arguments.limits.limits(),
     };
     let database = settings.database.clone();
     serve(settings).await.map_err(|error| match error {
