@@ -19,3 +19,5 @@ pub mod service;
 pub mod store;
 mod time;
 pub mod tls;
+
+pub use api::paths as http_paths;

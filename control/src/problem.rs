@@ -74,6 +74,9 @@ impl Reason {
     }
 }
 
+/// To a token that is no good, whyever.
+pub(crate) const TOKEN_UNKNOWN: &str = "The token is not known, or it has ended or was revoked.";
+
 /// A refusal in words.
 #[derive(Debug)]
 pub(crate) struct Problem {
@@ -269,6 +272,10 @@ impl From<Refusal> for Problem {
                 AlreadyExists,
                 "This secret is on the list, or was and has been taken back for good; it cannot be adopted.",
             ),
+            Refusal::BindingNamesNoConsumer(place) => Self::field(
+                &format!("measurementConsumers[{place}]"),
+                "There is no such measurement consumer; create it first.",
+            ),
             Refusal::NoPrincipal => Self::new(NotFound, "There is no such principal."),
             Refusal::PrincipalExists => Self::new(
                 AlreadyExists,
@@ -278,13 +285,15 @@ impl From<Refusal> for Problem {
                 FailedPrecondition,
                 "The principal is revoked, for good, and cannot be changed; create a new one.",
             ),
+            Refusal::TokenEnded => Self::new(Reason::Unauthenticated, TOKEN_UNKNOWN),
             Refusal::NoToken => Self::new(NotFound, "The principal has no such token."),
             Refusal::NoGateway => {
                 Self::new(NotFound, "No gateway of this name was seen in the last day.")
             }
             Refusal::LastAdmin => Self::new(
                 FailedPrecondition,
-                "This is the last admin; create another one first, or nobody could administer control.",
+                "This is the last admin's last token without an end; create another admin or rotate this one first, or nobody \
+                 could administer control.",
             ),
         }
     }

@@ -5,6 +5,9 @@ use jiff::Timestamp;
 
 use crate::model::Seconds;
 
+/// The last second that has a text.
+pub(crate) const LATEST: Seconds = 253_402_207_200;
+
 /// Now.
 pub(crate) fn now() -> Seconds {
     Timestamp::now().as_second()
@@ -44,6 +47,8 @@ mod tests {
         assert_eq!(parse("2026-08-01T12:00:00Z"), Ok(1_785_585_600));
         assert_eq!(parse("2026-08-01T14:00:00.75+02:00"), Ok(1_785_585_600));
         assert_eq!(to_text(1_785_585_600), "2026-08-01T12:00:00Z");
+        assert_eq!(to_text(LATEST), "9999-12-30T22:00:00Z");
+        assert_eq!(Timestamp::MAX.as_second(), LATEST);
         for bad in [
             "",
             "now",

@@ -16,6 +16,7 @@ use super::App;
 use super::observe::RequestId;
 use super::problem::{Problem, Reason};
 use crate::failures::{Failures, Limits, Tell, Verdict};
+use crate::problem::TOKEN_UNKNOWN;
 use crate::service::{Caller, Permission};
 
 /// Lets a request through if its principal has the permission, for the consumer that the path names if
@@ -51,12 +52,9 @@ pub(crate) async fn authenticate(
 ) -> Result<Caller, Problem> {
     let found = match bearer(headers) {
         None => None,
-        Some(token) => app.service.authenticate(token).await?,
+        Some(token) => app.service.authenticate(token, source, &request_id).await?,
     };
-    let Some((principal, token)) = found else {
-        return Err(failed(app, source, bearer(headers).is_some()));
-    };
-    Ok(Caller { principal, token, source, request_id })
+    found.ok_or_else(|| failed(app, source, bearer(headers).is_some()))
 }
 
 fn failed(app: &App, source: Option<IpAddr>, had_token: bool) -> Problem {
@@ -66,10 +64,7 @@ fn failed(app: &App, source: Option<IpAddr>, had_token: bool) -> Problem {
         tracing::warn!(%source, unlogged, "failed authentication");
     }
     let problem = match verdict.tell {
-        Tell::Unauthenticated if had_token => Problem::new(
-            Reason::Unauthenticated,
-            "The token is not known, or it has ended or was revoked.",
-        ),
+        Tell::Unauthenticated if had_token => Problem::new(Reason::Unauthenticated, TOKEN_UNKNOWN),
         Tell::Unauthenticated => {
             Problem::new(Reason::Unauthenticated, "Send one header: authorization: Bearer mpt_...")
         }

@@ -67,7 +67,7 @@ const TEXT_BYTES_MAX: usize = 255;
 
 pub(super) async fn get(
     State(mut app): State<App>,
-    caller: Caller,
+    mut caller: Caller,
     headers: HeaderMap,
     parameters: Parameters,
 ) -> Answer {
@@ -76,11 +76,15 @@ pub(super) async fn get(
     // Before the first read: a commit between a read and the wait after it is not missed.
     let mut head = app.service.watch_head();
     app.service.greet(&caller, &greeting(&headers), &question.ask, &head.borrow());
+    let mut was_held = false;
     loop {
         let standing = head.borrow_and_update().clone();
         let ends = *app.stopping.borrow() || Instant::now() >= deadline;
         // What the watch says is a hint, but a good reason to wait: it tells when it changes.
         if ends || !is_level(&caller, &question, &standing) {
+            if was_held {
+                caller = app.service.still(&caller).await?;
+            }
             let page = app.pages.get(&app.service, &caller, &question, &standing).await?;
             if ends || !page.is_level {
                 return Ok(json_bytes(page.body));
@@ -94,6 +98,7 @@ pub(super) async fn get(
         };
         // When time is up the feed is read once more and sent as it is.
         timeout_at(deadline, news).await.ok();
+        was_held = true;
     }
 }
 

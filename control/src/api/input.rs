@@ -184,9 +184,13 @@ impl<S: Send + Sync> FromRequest<S> for Members {
         }
         let body =
             Bytes::from_request(request, state).await.map_err(IntoResponse::into_response)?;
-        serde_json::from_slice(&body).map_err(|error| {
-            let detail =
-                format!("The body is not one JSON object without repeated members ({error}).");
+        serde_json::from_slice(&body).map_err(|error: serde_json::Error| {
+            // Where, and not the parser's own words: they repeat what was sent, and it may be a secret.
+            let detail = format!(
+                "The body is not one JSON object without repeated members (line {}, column {}).",
+                error.line(),
+                error.column()
+            );
             Problem::new(Reason::InvalidArgument, detail).into_response()
         })
     }

@@ -114,12 +114,31 @@ fn verbs_of(path: &str) -> Option<verbs::Verbs> {
     }
 }
 
+/// Routes for everybody.
+fn open_routes() -> Vec<(&'static str, MethodRouter<App>)> {
+    vec![
+        ("/healthz", get(health::healthz)),
+        ("/readyz", get(health::readyz)),
+        ("/openapi.json", get(openapi::get)),
+    ]
+}
+
+/// The paths of all routes. For the tests of who may do what: none is to be forgotten.
+#[must_use]
+pub fn paths() -> Vec<&'static str> {
+    let open = open_routes().into_iter().map(|(path, _)| path);
+    let mut paths: Vec<_> = open.chain(routes().into_iter().map(|(path, ..)| path)).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    paths
+}
+
 /// All routes.
 pub(crate) fn router(app: App) -> Router {
-    let mut router = Router::new()
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/openapi.json", get(openapi::get));
+    let mut router = Router::new();
+    for (path, handlers) in open_routes() {
+        router = router.route(path, handlers);
+    }
     for (path, permission, handlers) in routes() {
         let guard = from_fn_with_state((app.clone(), permission), require);
         let mut handlers = handlers.route_layer(guard);

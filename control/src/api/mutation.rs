@@ -41,10 +41,13 @@ impl Call {
         parameters: &Parameters,
         members: Option<&Members>,
     ) -> Result<Mutation<'_>, Problem> {
-        let etag = match members.and_then(|members| members.text("etag")) {
-            Some(etag) => Some(etag?),
-            None => parameters.get("etag").map(str::to_owned),
-        };
+        let of_body = members.and_then(|members| members.text("etag")).transpose()?;
+        let of_query = parameters.get("etag").map(str::to_owned);
+        if of_body.is_some() && of_query.is_some() {
+            let rule = "The etag is in the query and in the body; send it once.";
+            return Err(Problem::field("etag", rule));
+        }
+        let etag = of_body.or(of_query);
         let once = parameters.parse("requestId", request_id)?.map(|request_id| {
             let body = members.map(Members::canonical).unwrap_or_default();
             let asked = [self.method.as_str(), &self.path, &parameters.canonical(), &body];

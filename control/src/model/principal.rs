@@ -63,6 +63,14 @@ pub struct Principal {
     pub revoke_time: Option<Seconds>,
 }
 
+impl Principal {
+    /// Whether somebody who presents this token of the principal's is let in.
+    #[must_use]
+    pub fn is_in_force_with(&self, token: &Token, now: Seconds) -> bool {
+        self.revoke_time.is_none() && token.is_in_force(now)
+    }
+}
+
 /// A token's public id: 12 hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TokenId(String);
@@ -113,6 +121,12 @@ pub struct Token {
 }
 
 impl Token {
+    /// Whether it may be used, and will be until it is revoked.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        self.revoke_time.is_none() && self.expire_time.is_none()
+    }
+
     /// Whether it may still be used.
     #[must_use]
     pub fn is_in_force(&self, now: Seconds) -> bool {

@@ -59,12 +59,16 @@ pub enum Refusal {
     KeyRotated,
     /// The secret is in use, or was: taken back for good.
     SecretTaken,
+    /// A principal cannot be bound to this one, which is not there.
+    BindingNamesNoConsumer(usize),
     /// No such principal.
     NoPrincipal,
     /// The id is taken, or was.
     PrincipalExists,
     /// It is revoked and cannot be changed.
     PrincipalRevoked,
+    /// The token ended, or was revoked, while the request waited.
+    TokenEnded,
     /// The principal has no such token.
     NoToken,
     /// Nobody could administer control without it.

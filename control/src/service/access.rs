@@ -2,22 +2,30 @@
 
 use std::net::IpAddr;
 
-use mpgate_contract::ConsumerId;
+use mpgate_contract::{ConsumerId, Digest};
 
-use crate::model::{Principal, Refusal, Role, TokenId};
+use crate::model::{Principal, Refusal, Role};
+use crate::store::Read;
+use crate::time;
+
+use super::Answer;
 
 /// Who calls, from where, in which request.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// Whose token it was.
     pub principal: Principal,
-    /// Which of its tokens.
-    pub token: TokenId,
+    /// What it was known by.
+    pub(super) credential: Credential,
     /// The address it came from.
     pub source: Option<IpAddr>,
     /// The id that answer, log and trail carry.
     pub request_id: String,
 }
+
+/// The token that a caller presented, as the database knows it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Credential(pub(super) Digest);
 
 /// What a method needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +88,20 @@ const fn reach(role: Role, permission: Permission) -> Reach {
 }
 
 impl Caller {
+    /// The caller as it is by now: a change waits for its turn and a question for news, and meanwhile
+    /// a token ends, or a binding is another.
+    ///
+    /// # Errors
+    /// [`Refusal::TokenEnded`].
+    pub(super) async fn again(&self, read: &mut dyn Read) -> Answer<Self> {
+        let found = read.token(self.credential.0).await?;
+        let in_force = found
+            .filter(|(principal, token)| principal.is_in_force_with(token, time::now()))
+            .map(|(principal, _)| principal);
+        let principal = in_force.ok_or(Refusal::TokenEnded)?;
+        Ok(Self { principal, ..self.clone() })
+    }
+
     /// Whether the caller may do this at all, be it to some consumers only.
     ///
     /// # Errors

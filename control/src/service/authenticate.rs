@@ -1,26 +1,35 @@
 //! From a presented token to a principal, and the first principal of all.
 
+use std::net::IpAddr;
+
+use super::access::{Caller, Credential};
 use super::{Answer, Service, principals};
 use crate::keys::{Shown, presented_token_digest};
-use crate::model::{Action, AuditEvent, Principal, Role, Slice, Token, TokenId};
+use crate::model::{Action, AuditEvent, Principal, Role, Slice, Token};
 use crate::names::PrincipalId;
 use crate::store::Count;
 use crate::time;
 
 impl Service {
-    /// Whose token this is, if it is in force. Its use is noted.
+    /// Whose token this is, if it is in force. Its use is noted. The caller is told where it comes from
+    /// and in which request.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn authenticate(&self, token: &[u8]) -> Answer<Option<(Principal, TokenId)>> {
+    pub async fn authenticate(
+        &self,
+        token: &[u8],
+        source: Option<IpAddr>,
+        request_id: &str,
+    ) -> Answer<Option<Caller>> {
         let Some(digest) = presented_token_digest(token) else { return Ok(None) };
         let now = time::now();
         let found = self.store.read().await?.token(digest).await?;
-        let in_force = found
-            .filter(|(principal, token)| principal.revoke_time.is_none() && token.is_in_force(now));
+        let in_force = found.filter(|(principal, token)| principal.is_in_force_with(token, now));
         Ok(in_force.map(|(principal, token)| {
             self.gateways.note_token(&token.id, now);
-            (principal, token.id)
+            let credential = Credential(digest);
+            Caller { principal, credential, source, request_id: request_id.to_owned() }
         }))
     }
 

@@ -80,13 +80,18 @@ impl Service {
         permission: Permission,
         consumer: Option<&ConsumerId>,
     ) -> Answer<Begun<'a>> {
+        let allowed = |caller: &Caller| match consumer {
+            Some(consumer) => caller.may_to(permission, consumer),
+            None => caller.may(permission),
+        };
         let caller = mutation.caller;
-        match consumer {
-            Some(consumer) => caller.may_to(permission, consumer)?,
-            None => caller.may(permission)?,
-        }
+        allowed(caller)?;
         let mut write = self.store.write().await?;
+        // Once more, with the lock: no change of somebody's comes after the one that shut them out.
+        allowed(&caller.again(write.reader()).await?)?;
+        let now = time::now();
         if let Some(once) = &mutation.once {
+            write.forget_requests(now.saturating_sub(REMEMBERED_SECONDS)).await?;
             let done = write.request(&caller.principal.id, &once.request_id).await?;
             if let Some(done) = done {
                 if done.fingerprint != once.fingerprint {
@@ -97,7 +102,7 @@ impl Service {
                 return Ok(Begun::Before(Outcome { resource, secret: None, replayed: true }));
             }
         }
-        Ok(Begun::Now(Change { write, now: time::now(), mutation }))
+        Ok(Begun::Now(Change { write, now, mutation }))
     }
 }
 
@@ -134,8 +139,6 @@ impl Change<'_> {
         };
         let ordinal = self.write.append(&event).await?;
         if let Some(once) = &self.mutation.once {
-            let forgotten = self.now.saturating_sub(REMEMBERED_SECONDS);
-            self.write.forget_requests(forgotten).await?;
             let done = DoneRequest { fingerprint: once.fingerprint, ordinal };
             let principal = &caller.principal.id;
             self.write.put_request(principal, &once.request_id, &done, self.now).await?;

@@ -60,6 +60,15 @@ impl Service {
         Ok(feed)
     }
 
+    /// Who asks, as it is by now: who was shut out, or bound to others, while its question was held open is
+    /// given nothing more of what was theirs.
+    ///
+    /// # Errors
+    /// [`crate::model::Refusal::TokenEnded`].
+    pub async fn still(&self, caller: &Caller) -> Answer<Caller> {
+        caller.again(&mut *self.store.read().await?).await
+    }
+
     /// Notes that a gateway asked. What it asks for is what it enforces, if it is of this epoch.
     pub fn greet(&self, caller: &Caller, greeting: &Greeting, ask: &Ask, standing: &Standing) {
         let scope = Scope::of(&caller.principal);

@@ -162,8 +162,13 @@ impl Service {
         let head = read.standing().await?.head;
         let gateways = self.known_gateways(&mut *read, now).await?;
         let shown = gateways.iter().filter(|gateway| is_shown(caller, &gateway.scope));
-        let gateways =
-            shown.map(|gateway| resource::gateway(gateway, head, is_live(gateway, now))).collect();
+        let gateways = shown
+            .map(|gateway| {
+                let names = gateway.scope.consumers.iter();
+                let served = names.filter(|id| caller.sees(Permission::ReadGateways, id)).collect();
+                resource::gateway(gateway, served, head, is_live(gateway, now))
+            })
+            .collect();
         Ok(GatewayList { gateways, head })
     }
 
@@ -197,15 +202,26 @@ impl Service {
         Ok(all)
     }
 
-    /// Says which gateways cannot enforce what a key asks for: those refuse the key.
-    pub(super) async fn with_warnings(
-        &self,
-        mut outcome: Outcome,
-        key: &KeyRecord,
-    ) -> Answer<Outcome> {
+    /// Says which gateways cannot enforce what a key asks for: those refuse the key. What was done is
+    /// done: without the database's answer it goes out without warnings, for it may hold a secret.
+    pub(super) async fn with_warnings(&self, mut outcome: Outcome, key: &KeyRecord) -> Outcome {
         if key.grant.requires.is_empty() {
-            return Ok(outcome);
+            return outcome;
         }
+        let warnings = match self.warnings(key).await {
+            Ok(warnings) => warnings,
+            Err(error) => {
+                tracing::warn!(%error, "whether all gateways can enforce a key could not be read");
+                return outcome;
+            }
+        };
+        if let (Value::Object(members), false) = (&mut outcome.resource, warnings.is_empty()) {
+            members.insert("warnings".to_owned(), warnings.into());
+        }
+        outcome
+    }
+
+    async fn warnings(&self, key: &KeyRecord) -> Answer<Vec<String>> {
         let now = time::now();
         let mut warnings = Vec::new();
         let mut read = self.store.read().await?;
@@ -230,10 +246,7 @@ impl Service {
                 ));
             }
         }
-        if let (Value::Object(members), false) = (&mut outcome.resource, warnings.is_empty()) {
-            members.insert("warnings".to_owned(), warnings.into());
-        }
-        Ok(outcome)
+        Ok(warnings)
     }
 }
 

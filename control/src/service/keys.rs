@@ -160,7 +160,7 @@ impl Service {
         };
         change.write.insert_key(&record, digest).await?;
         let outcome = commit(change, action, &record, None).await?;
-        self.with_warnings(outcome, &record).await
+        Ok(self.with_warnings(outcome, &record).await)
     }
 
     /// Changes a key. A patch that changes nothing takes no revision and leaves no trace.
@@ -201,7 +201,7 @@ impl Service {
         new.revision = change.write.next_revision().await?;
         change.write.update_key(&new).await?;
         let outcome = commit(change, Action::Update, &new, Some(before)).await?;
-        self.with_warnings(outcome, &new).await
+        Ok(self.with_warnings(outcome, &new).await)
     }
 
     /// Revokes a key for good; one that is revoked stays as it is.

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::access::{Caller, Permission};
 use super::change::{Begun, Change, Mutation, Outcome, Trace};
-use super::{Answer, Listed, Listing, Service, consumers, resource};
+use super::{Answer, Listed, Listing, Service, resource};
 use crate::keys::{Shown, issue_token, issue_token_id};
 use crate::model::{Action, Principal, Refusal, Role, Seconds, Token, TokenId};
 use crate::names::PrincipalId;
@@ -36,7 +36,7 @@ impl Service {
     /// Adds a principal. Its token is in the outcome, unless the request was done before.
     ///
     /// # Errors
-    /// [`Refusal::PrincipalExists`], also for the id of a revoked one; [`Refusal::NoConsumer`],
+    /// [`Refusal::PrincipalExists`], also for the id of a revoked one; [`Refusal::BindingNamesNoConsumer`],
     /// [`Refusal::TooMany`], [`Refusal::Invalid`] where role and binding do not fit.
     pub async fn create_principal(
         &self,
@@ -77,7 +77,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Refusal::NoPrincipal`], [`Refusal::PrincipalRevoked`], [`Refusal::OtherEtag`],
-    /// [`Refusal::NoConsumer`], [`Refusal::Invalid`] where role and binding do not fit.
+    /// [`Refusal::BindingNamesNoConsumer`], [`Refusal::Invalid`] where role and binding do not fit.
     pub async fn patch_principal(
         &self,
         mutation: &Mutation<'_>,
@@ -166,10 +166,12 @@ impl Service {
         if old.revoke_time.is_some() {
             return Ok(Outcome::of(before));
         }
-        if old.role == Role::Admin && change.write.count(Count::Admins).await? <= 1 {
-            return Err(Refusal::LastAdmin.into());
+        let tokens = change.write.tokens(id).await?;
+        if old.role == Role::Admin {
+            let goes = tokens.iter().any(Token::is_lasting);
+            expect_admin(change.write.reader(), goes).await?;
         }
-        for token in change.write.tokens(id).await? {
+        for token in tokens {
             if token.revoke_time.is_none() {
                 let revoke_time = Some(change.now.max(token.create_time));
                 change.write.update_token(&Token { revoke_time, ..token }).await?;
@@ -206,10 +208,10 @@ impl Service {
         if old.revoke_time.is_some() {
             return Ok(Outcome::of(before));
         }
-        let others = tokens.iter().filter(|it| it.id != *token && it.is_in_force(now)).count();
-        let is_last = principal.role == Role::Admin && others == 0 && old.is_in_force(now);
-        if is_last && change.write.count(Count::Admins).await? <= 1 {
-            return Err(Refusal::LastAdmin.into());
+        if principal.role == Role::Admin && old.is_in_force(now) {
+            let lasting: Vec<_> = tokens.iter().filter(|it| it.is_lasting()).collect();
+            let goes = matches!(lasting.as_slice(), [last] if last.id == *token);
+            expect_admin(change.write.reader(), goes).await?;
         }
         let new = Token { revoke_time: Some(now.max(old.create_time)), ..old.clone() };
         change.write.update_token(&new).await?;
@@ -269,6 +271,13 @@ async fn find_active(change: &mut Change<'_>, id: &PrincipalId) -> Answer<Princi
     }
 }
 
+/// Somebody must be able to administer control when this is done, and not only until the last token has
+/// ended. `goes`: an administrator loses the last token that has no end.
+async fn expect_admin(read: &mut dyn Read, goes: bool) -> Answer<()> {
+    let left = read.count(Count::Admins).await?.saturating_sub(u64::from(goes));
+    if left == 0 { Err(Refusal::LastAdmin.into()) } else { Ok(()) }
+}
+
 /// Adds a token and hands it out.
 pub(super) async fn add_token(
     write: &mut dyn Write,
@@ -316,8 +325,10 @@ async fn expect_fit(read: &mut dyn Read, principal: &Principal) -> Answer<()> {
     if let Some((member, rule)) = fault {
         return Err(Refusal::Invalid(member, rule).into());
     }
-    for consumer in &principal.consumers {
-        consumers::find(read, consumer).await?;
+    for (place, consumer) in principal.consumers.iter().enumerate() {
+        if read.consumer(consumer).await?.is_none() {
+            return Err(Refusal::BindingNamesNoConsumer(place).into());
+        }
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Resources as the API shows them and as the trail keeps them: AIP names, lowerCamelCase members,
 //! RFC 3339 times. Never a secret, never a digest. A member without a value is absent.
 
-use mpgate_contract::{KeyId, State};
+use mpgate_contract::{ConsumerId, KeyId, State};
 use serde_json::{Map, Value, json};
 
 use crate::model::{
@@ -164,9 +164,15 @@ pub(super) fn audit_event(event: &AuditEvent) -> Value {
     }))
 }
 
-/// A gateway, as it last spoke.
-pub(super) fn gateway(gateway: &Gateway, head: u64, is_live: bool) -> Value {
-    let consumers = gateway.scope.consumers.iter().map(|id| format!("measurementConsumers/{id}"));
+/// A gateway, as it last spoke. Of the consumers it serves, only these are named: the rest is not for
+/// everybody to know.
+pub(super) fn gateway(
+    gateway: &Gateway,
+    served: Vec<&ConsumerId>,
+    head: u64,
+    is_live: bool,
+) -> Value {
+    let consumers = served.into_iter().map(|id| format!("measurementConsumers/{id}"));
     object(json!({
         "name": format!("gateways/{}", gateway.id),
         "principal": format!("principals/{}", gateway.id.principal),

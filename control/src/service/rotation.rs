@@ -9,6 +9,7 @@ use super::keys::{commit, find};
 use super::{Answer, Service, resource};
 use crate::keys::issue_key;
 use crate::model::{Action, KeyRecord, KeyState, Origin, Refusal, Seconds};
+use crate::time;
 
 /// How long the old key goes on, where the request does not say: 7 days, in seconds.
 pub const OVERLAP_DEFAULT: Seconds = 7 * 24 * 60 * 60;
@@ -57,16 +58,19 @@ impl Service {
         if old.is_expired(now) {
             return Err(Refusal::KeyExpired.into());
         }
+        // Its own end was brought nearer by the first rotation: the life it was given is its successor's.
+        let mut whole_life = renewed_end(&old, now);
         if let Some(successor) = &old.successor {
             let successor = find(change.write.reader(), consumer, successor).await?;
             if successor.state != KeyState::Revoked {
                 return Err(Refusal::KeyRotated.into());
             }
+            whole_life = renewed_end(&successor, now);
         }
         self.expect_room(change.write.reader(), &old.grant.sender).await?;
 
         let issued = issue_key()?;
-        let expire_time = rotation.expire_time.or_else(|| renewed_end(&old, now));
+        let expire_time = rotation.expire_time.or(whole_life);
         let grant =
             Grant { key_id: issued.id.clone(), not_before: None, expire_time, ..old.grant.clone() };
         expect_life(None, &grant, now)?;
@@ -92,6 +96,7 @@ impl Service {
         change.write.update_key(&old).await?;
 
         let outcome = commit(change, Action::Rotate, &new, Some(before)).await?;
+        let outcome = self.with_warnings(outcome, &new).await;
         Ok(Outcome { secret: Some(issued.secret), ..outcome })
     }
 
@@ -141,5 +146,5 @@ impl Service {
 /// As long a life as the old key was given; none if it was given none.
 fn renewed_end(old: &KeyRecord, now: Seconds) -> Option<u64> {
     let life = old.end()?.saturating_sub(old.create_time);
-    Some(now.saturating_add(life).unsigned_abs())
+    Some(now.saturating_add(life).min(time::LATEST).unsigned_abs())
 }

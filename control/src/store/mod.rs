@@ -71,7 +71,7 @@ pub enum Count {
     Senders,
     /// Principals.
     Principals,
-    /// Administrators.
+    /// Administrators that hold a token without an end.
     Admins,
 }
 

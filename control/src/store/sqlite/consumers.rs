@@ -66,7 +66,9 @@ pub(super) async fn count(connection: &mut SqliteConnection, what: Count) -> Sto
         }
         Count::Principals => "SELECT count(*) FROM principals WHERE revoke_time IS NULL",
         Count::Admins => {
-            "SELECT count(*) FROM principals WHERE revoke_time IS NULL AND role = 'admin'"
+            "SELECT count(*) FROM principals WHERE revoke_time IS NULL AND role = 'admin' AND EXISTS
+                 (SELECT 1 FROM tokens WHERE tokens.principal_id = principals.principal_id
+                     AND tokens.revoke_time IS NULL AND tokens.expire_time IS NULL)"
         }
     };
     Ok(sqlx::query(sql).fetch_one(connection).await?.try_get(0)?)
