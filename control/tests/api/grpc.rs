@@ -12,7 +12,7 @@ use crate::harness::{Control, Directory};
 const SERVICE: &str = "wfa.measurement.api.v2alpha.ApiKeys";
 
 /// Asks all of this over one connection.
-fn ask(control: &Control, ca: Option<&Path>, calls: &[Value]) -> Vec<Value> {
+pub(crate) fn ask(control: &Control, ca: Option<&Path>, calls: &[Value]) -> Vec<Value> {
     let python = python::python(&mut |_| {}).expect("a Python for the tests");
     let address = control.url.split_once("://").expect("a scheme").1;
     let script = toolchain::root().join("control/tests/api/grpc/client.py");
@@ -32,16 +32,16 @@ fn ask(control: &Control, ca: Option<&Path>, calls: &[Value]) -> Vec<Value> {
     answers
 }
 
-fn with(token: &str) -> Value {
+pub(crate) fn with(token: &str) -> Value {
     json!([["authorization", format!("Bearer {token}")]])
 }
 
-fn create(metadata: &Value, parent: &str, key: &Value) -> Value {
+pub(crate) fn create(metadata: &Value, parent: &str, key: &Value) -> Value {
     let request = json!({"parent": parent, "api_key": key});
     json!({"service": SERVICE, "method": "CreateApiKey", "request": request, "metadata": metadata})
 }
 
-fn delete(metadata: &Value, name: &str) -> Value {
+pub(crate) fn delete(metadata: &Value, name: &str) -> Value {
     let request = json!({"name": name});
     json!({"service": SERVICE, "method": "DeleteApiKey", "request": request, "metadata": metadata})
 }

@@ -16,6 +16,7 @@ mod life;
 mod old_database;
 mod openapi;
 mod resources;
+mod rights;
 mod schema;
 mod transport;
 mod unavailable;
