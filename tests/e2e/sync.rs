@@ -3,6 +3,7 @@
 
 mod epochs;
 mod garbage;
+mod http2;
 mod inline;
 mod outage;
 mod pollers;

@@ -343,8 +343,8 @@ impl Encryption {
         let control = authority.issue("control.example.com", "control")?;
         let analytics = authority.issue("www.google-analytics.com", "analytics")?;
         let fronts = [
-            TlsFront::start(&control, site.control)?,
-            TlsFront::start(&analytics, site.analytics)?,
+            TlsFront::start(&control, site.control, &["h2", "http/1.1"])?,
+            TlsFront::start(&analytics, site.analytics, &[])?,
         ];
         [site.control, site.analytics] = [fronts[0].address(), fronts[1].address()];
         site.tls = Some(TlsFiles {

@@ -168,17 +168,23 @@ pub struct TlsFront {
 }
 
 impl TlsFront {
-    /// Starts a front for `backend`, showing `certificate`.
+    /// Starts a front for `backend`, showing `certificate` and offering these protocols, which the backend
+    /// has to speak in clear; none for HTTP/1.1.
     ///
     /// # Errors
     /// The certificate cannot be read, or no port is free.
-    pub fn start(certificate: &Certificate, backend: SocketAddr) -> Result<Self> {
+    pub fn start(
+        certificate: &Certificate,
+        backend: SocketAddr,
+        protocols: &[&str],
+    ) -> Result<Self> {
         let chain = CertificateDer::from_pem_file(&certificate.certificate)?;
         let key = PrivateKeyDer::from_pem_file(&certificate.key)?;
-        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(vec![chain], key)?;
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
