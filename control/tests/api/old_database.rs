@@ -2,14 +2,16 @@
 //! that was written before keys had restrictions and streams protocol rules.
 
 use std::fs;
+use std::process::Stdio;
 
 use mpgate_contract::{Ask, Digest, Page};
 use serde_json::json;
 use sqlx::ConnectOptions as _;
 use sqlx::Connection as _;
+use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnectOptions;
 
-use crate::harness::{Control, Directory};
+use crate::harness::{Control, Directory, serve, wait};
 
 /// Puts the old database where control looks, with a token for its admin.
 async fn restore(directory: &Directory) {
@@ -61,4 +63,109 @@ async fn a_database_of_the_first_version_is_served_and_changed() {
     let before = control.everything().await;
     assert!(control.terminate().success());
     assert_eq!(Control::start(&directory).everything().await, before);
+}
+
+async fn execute(directory: &Directory, sql: &'static str) {
+    let options =
+        SqliteConnectOptions::new().filename(directory.join("mpgate.sqlite")).foreign_keys(false);
+    let mut connection = options.connect().await.expect("the database");
+    sqlx::raw_sql(sql).execute(&mut connection).await.expect("a statement");
+    connection.close().await.expect("the database");
+}
+
+/// The schema and its version.
+async fn schema(directory: &Directory) -> Vec<String> {
+    let options = SqliteConnectOptions::new().filename(directory.join("mpgate.sqlite"));
+    let mut connection = options.connect().await.expect("the database");
+    let sql = "SELECT coalesce(sql, name) FROM sqlite_master
+        UNION ALL SELECT 'version ' || user_version FROM pragma_user_version ORDER BY 1";
+    let rows = sqlx::query(sql).fetch_all(&mut connection).await.expect("the schema");
+    connection.close().await.expect("the database");
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+#[tokio::test]
+async fn what_was_revoked_stays_so_in_the_new_version() {
+    let directory = Directory::new();
+    restore(&directory).await;
+    let token = format!("mpt_{}", "1".repeat(64));
+    let options = SqliteConnectOptions::new().filename(directory.join("mpgate.sqlite"));
+    let mut connection = options.connect().await.expect("the database");
+    sqlx::query("INSERT INTO principals VALUES (9, 'gone', '', 'gateway', ?, 1, 2)")
+        .bind(&Digest::of(token.as_bytes()).as_bytes()[..])
+        .execute(&mut connection)
+        .await
+        .expect("a principal");
+    connection.close().await.expect("the database");
+    let control = Control::start(&directory);
+    let path = "/v1/allowlist/changes";
+    assert_eq!(control.call("GET", path, Some(&token), None).await.status, 401);
+    let key = "/v1/measurementConsumers/acme/apiKeys/92AHAM5GLpMa";
+    assert_eq!(control.get(key).await.done()["state"], "REVOKED");
+    let stream = "/v1/measurementConsumers/acme/dataStreams/G-GONE";
+    assert_eq!(control.get(stream).await.done()["state"], "REVOKED");
+    let enabled = control.post(&format!("{key}:enable"), json!({})).await;
+    assert_eq!(enabled.status, 409, "{}", enabled.text);
+}
+
+/// A step that fails in the middle, after tables were made anew; and rows that contradict each other.
+#[tokio::test]
+async fn a_migration_that_fails_leaves_the_old_version() {
+    for (fault, words, repair) in [
+        ("CREATE TABLE new_live_grants (x)", "already exists", "DROP TABLE new_live_grants"),
+        (
+            "INSERT INTO live_grants VALUES ('TdNPHM19kgiE', 'G-NO', 'acme')",
+            "contradicts itself",
+            "DELETE FROM live_grants WHERE stream_id = 'G-NO'",
+        ),
+    ] {
+        let directory = Directory::new();
+        restore(&directory).await;
+        execute(&directory, fault).await;
+        let before = schema(&directory).await;
+        let output = serve(&directory).output().expect("control runs");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains(words), "{error}");
+        assert_eq!(schema(&directory).await, before);
+        execute(&directory, repair).await;
+        let control = Control::start(&directory);
+        assert_eq!(control.key("crm", &["G-B"]).await["revision"], 8);
+    }
+}
+
+/// Killed at any moment of the migration, it is done from the start the next time.
+#[tokio::test]
+async fn a_migration_that_is_killed_is_begun_again() {
+    let directory = Directory::new();
+    restore(&directory).await;
+    for polls in [0, 50, 500, 5_000, 50_000] {
+        let mut command = serve(&directory);
+        let mut child =
+            command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("control");
+        for _ in 0..polls {
+            std::thread::yield_now();
+        }
+        child.kill().expect("the child is ours");
+        wait(&mut child);
+        let versions: Vec<_> =
+            schema(&directory).await.into_iter().filter(|it| it.starts_with("version ")).collect();
+        assert!(["version 1", "version 2"].contains(&versions[0].as_str()), "{versions:?}");
+    }
+    let control = Control::start(&directory);
+    assert_eq!(control.key("crm", &["G-B"]).await["revision"], 8);
+}
+
+#[tokio::test]
+async fn two_that_start_at_once_migrate_once() {
+    let directory = Directory::new();
+    restore(&directory).await;
+    let start = || Control::start(&directory);
+    let (one, other) = std::thread::scope(|scope| {
+        let (one, other) = (scope.spawn(start), scope.spawn(start));
+        (one.join().expect("control starts"), other.join().expect("control starts"))
+    });
+    assert_eq!(one.key("crm", &["G-B"]).await["revision"], 8);
+    assert_eq!(other.key("crm", &["G-B"]).await["revision"], 9);
+    assert_eq!(one.everything().await, other.everything().await);
 }
