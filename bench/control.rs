@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mpgate_contract::{Ask, ConsumerId, Digest, Environment, SenderName, StreamId};
-use mpgate_control::model::{KeyRecord, KeyState, Origin, Principal, Role, TokenId};
+use mpgate_control::model::{KeyRecord, KeyState, Origin, Principal, Role};
 use mpgate_control::names::PrincipalId;
 use mpgate_control::service::{
     Caller, Limits, Mutation, NewKey, NewStream, Question, Service, Streams,
@@ -62,7 +62,6 @@ fn caller() -> Caller {
             create_time: 1,
             revoke_time: None,
         },
-        token: TokenId::new([0; 6]),
         source: None,
         request_id: "bench".to_owned(),
     }
