@@ -12,10 +12,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mpgate_contract::{Ask, ConsumerId, Digest, Environment, SenderName, StreamId};
-use mpgate_control::model::{KeyRecord, KeyState, Origin, Principal, Role};
-use mpgate_control::names::PrincipalId;
+use mpgate_control::model::{KeyRecord, KeyState, Origin};
 use mpgate_control::service::{
-    Caller, Limits, Mutation, NewKey, NewStream, Question, Service, Streams,
+    Caller, Error, Limits, Mutation, NewKey, NewStream, Question, Service, Streams,
 };
 use mpgate_control::store::Store as _;
 use mpgate_control::store::sqlite::SqliteStore;
@@ -42,35 +41,23 @@ fn main() {
     runtime.block_on(async {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("control.sqlite");
-        fill(&path, BESIDE).await;
-        compare(directory.path(), &path).await;
+        let token = fill(&path, BESIDE).await;
+        compare(directory.path(), &path, &token).await;
         let path = directory.path().join("large.sqlite");
-        fill(&path, MANY).await;
-        export(directory.path(), &path).await;
+        let token = fill(&path, MANY).await;
+        export(&path, &token).await;
     });
 }
 
-fn caller() -> Caller {
-    Caller {
-        principal: Principal {
-            id: PrincipalId::first_admin(),
-            display_name: String::new(),
-            role: Role::Admin,
-            consumers: vec![],
-            environment: None,
-            version: 1,
-            create_time: 1,
-            revoke_time: None,
-        },
-        source: None,
-        request_id: "bench".to_owned(),
-    }
+async fn caller(service: &Service, token: &str) -> Caller {
+    let found = service.authenticate(token.as_bytes(), None, "bench").await.expect("an answer");
+    found.expect("an administrator")
 }
 
-/// A consumer, a stream, and keys, in one transaction.
-async fn fill(path: &Path, keys: u64) {
+/// A consumer, a stream, and keys, in one transaction. Answers an administrator's token.
+async fn fill(path: &Path, keys: u64) -> String {
     let store = SqliteStore::open(path).await.expect("a database");
-    seed(&store).await;
+    let token = seed(&store).await;
     let mut write = store.write().await.expect("the writer");
     for number in 0..keys {
         let revision = write.next_revision().await.expect("a revision");
@@ -95,12 +82,17 @@ async fn fill(path: &Path, keys: u64) {
     }
     write.commit().await.expect("a commit");
     store.close().await;
+    token
 }
 
 /// Consumer `acme` with stream `G-A`.
-async fn seed(store: &SqliteStore) {
+async fn seed(store: &SqliteStore) -> String {
     let service = Service::new(Arc::new(store.clone()), Limits::default());
-    let caller = caller();
+    let admin = service.reset_admin(|_| Ok::<_, Error>(())).await.expect("an administrator");
+    let mut token = Vec::new();
+    admin.0.write_line(&mut token).expect("memory");
+    let token = String::from_utf8(token).expect("text").trim().to_owned();
+    let caller = caller(&service, &token).await;
     let mutation = Mutation { caller: &caller, once: None, etag: None };
     let consumer = ConsumerId::parse("acme").expect("an id");
     service.create_consumer(&mutation, &consumer, String::new()).await.expect("a consumer");
@@ -109,6 +101,7 @@ async fn seed(store: &SqliteStore) {
     let stream = serde_json::from_value(stream).expect("a stream");
     let new = NewStream { stream, display_name: String::new() };
     service.create_stream(&mutation, new).await.expect("a stream");
+    token
 }
 
 /// Seconds of each round, of each way.
@@ -138,7 +131,7 @@ impl Times {
     }
 }
 
-async fn compare(directory: &Path, filled: &Path) {
+async fn compare(directory: &Path, filled: &Path, token: &str) {
     let [own, bare, served] = ["own", "bare", "served"].map(|name| directory.join(name));
     for path in [&own, &bare, &served] {
         fs::copy(filled, path).expect("a copy");
@@ -146,19 +139,20 @@ async fn compare(directory: &Path, filled: &Path) {
     let store = SqliteStore::open(&own).await.expect("a database");
     let service = Service::new(Arc::new(store.clone()), Limits::default());
     let mut bare = open_bare(&bare).await;
-    let mut control = Control::start(directory, &served);
+    let mut control = Control::start(&served, token);
+    let caller = caller(&service, token).await;
     let [mut by_bare, mut by_service, mut by_http, mut by_eight] =
         [(); 4].map(|()| Times::default());
     let [mut read_bare, mut read_service, mut read_http] = [(); 3].map(|()| Times::default());
     for _ in 0..ROUNDS {
         let after = store.read().await.expect("a reader").standing().await.expect("it").head;
-        by_service.0.push(create(&service).await);
+        by_service.0.push(create(&service, &caller).await);
         by_bare.0.push(insert(&mut bare, &own, after).await);
         by_http.0.push(control.create(1).await);
         // As many again, by eight clients.
         by_eight.0.push(control.create(8).await);
         read_bare.0.push(scan(&mut bare).await);
-        read_service.0.push(follow(&service).await);
+        read_service.0.push(follow(&service, &caller).await);
         read_http.0.push(control.follow().await.0);
     }
     let keys = f64::from(u32::try_from(KEYS).expect("a small number"));
@@ -227,11 +221,10 @@ async fn insert(bare: &mut SqliteConnection, own: &Path, after: u64) -> f64 {
     started.elapsed().as_secs_f64()
 }
 
-async fn create(service: &Service) -> f64 {
-    let caller = caller();
+async fn create(service: &Service, caller: &Caller) -> f64 {
     let started = Instant::now();
     for _ in 0..KEYS {
-        let mutation = Mutation { caller: &caller, once: None, etag: None };
+        let mutation = Mutation { caller, once: None, etag: None };
         let new = NewKey {
             consumer: ConsumerId::parse("acme").expect("an id"),
             sender: SenderName::parse("s1").expect("a name"),
@@ -267,12 +260,12 @@ async fn scan(bare: &mut SqliteConnection) -> f64 {
     started.elapsed().as_secs_f64()
 }
 
-async fn follow(service: &Service) -> f64 {
+async fn follow(service: &Service, caller: &Caller) -> f64 {
     let started = Instant::now();
-    let (caller, mut ask) = (caller(), Ask::default());
+    let mut ask = Ask::default();
     loop {
         let question = Question { ask: ask.clone(), limit: PAGE };
-        let feed = service.changes(&caller, &question).await.expect("it");
+        let feed = service.changes(caller, &question).await.expect("it");
         let last = feed.rows.keys.last().map(|key| key.revision);
         ask.epoch.clone_from(&feed.standing.epoch);
         match last {
@@ -290,19 +283,16 @@ struct Control {
 }
 
 impl Control {
-    fn start(directory: &Path, database: &Path) -> Self {
-        let token = directory.join("admin-token");
-        fs::remove_file(&token).ok();
+    fn start(database: &Path, token: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mpgate"));
         command.env_clear().args(["serve", "--listen", "127.0.0.1:0", "--log-level", "error"]);
-        command.arg("--database").arg(database).arg("--admin-token-file").arg(&token);
+        command.arg("--database").arg(database);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("control starts");
         let mut line = String::new();
         let out = child.stdout.take().expect("standard output is piped");
         BufReader::new(out).read_line(&mut line).expect("a line");
         let url = line.trim().strip_prefix("listening on ").expect("an address").to_owned();
-        let admin = fs::read_to_string(token).expect("the token");
-        Self { child, url, admin, http: reqwest::Client::new() }
+        Self { child, url, admin: token.to_owned(), http: reqwest::Client::new() }
     }
 
     async fn create(&mut self, clients: usize) -> f64 {
@@ -385,8 +375,8 @@ impl Drop for Control {
     }
 }
 
-async fn export(directory: &Path, filled: &Path) {
-    let control = Control::start(directory, filled);
+async fn export(filled: &Path, token: &str) {
+    let control = Control::start(filled, token);
     println!("\n{MANY} keys: memory after the start {} MiB", control.memory("VmRSS"));
     let (seconds, keys) = control.list().await;
     println!(
