@@ -4,7 +4,7 @@ use mpgate_contract::{
     CertificateName, ConsumerId, Digest, Environment, EventPattern, Grant, KeyId, Network, Secret,
     SenderName, StreamId,
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::access::{Caller, Permission};
 use super::change::{Begun, Change, Mutation, Outcome, Trace};
@@ -299,18 +299,35 @@ impl Service {
 
 /// Commits a change of a key. The trail has the key by itself; the answer also what the gates saw of it.
 pub(super) async fn commit(
-    mut change: Change<'_>,
+    change: Change<'_>,
     action: Action,
     record: &KeyRecord,
     before: Option<Value>,
 ) -> Answer<Outcome> {
-    let shown = seen_one(change.write.reader(), record, change.now).await?;
+    commit_beside(change, action, record, before, Map::new()).await
+}
+
+/// As [`commit`], with members beside those of the key, in the trail and in the answer.
+pub(super) async fn commit_beside(
+    mut change: Change<'_>,
+    action: Action,
+    record: &KeyRecord,
+    before: Option<Value>,
+    beside: Map<String, Value>,
+) -> Answer<Outcome> {
+    let with = |mut key: Value| {
+        if let Value::Object(members) = &mut key {
+            members.extend(beside.clone());
+        }
+        key
+    };
+    let shown = with(seen_one(change.write.reader(), record, change.now).await?);
     let trace = Trace {
         action,
         consumer: Some(&record.consumer),
         revision: Some(record.revision),
         before,
-        after: resource::key(record, change.now),
+        after: with(resource::key(record, change.now)),
     };
     Ok(Outcome { resource: shown, ..change.commit(trace).await? })
 }

@@ -1,15 +1,17 @@
 //! Keys that get a successor, and keys that are out of force for a while.
 
 use mpgate_contract::{ConsumerId, Grant, KeyId};
+use serde_json::{Map, Value};
 
 use super::access::Permission;
 use super::change::{Begun, Mutation, Outcome};
 use super::grant::{expect_life, whole};
-use super::keys::{commit, find};
+use super::keys::{commit_beside, find};
 use super::{Answer, Service, resource};
 use crate::keys::issue_key;
 use crate::model::{Action, KeyRecord, KeyState, Origin, Refusal, Seconds};
 use crate::time;
+use crate::time::to_text;
 
 /// How long the old key goes on, where the request does not say: 7 days, in seconds.
 pub const OVERLAP_DEFAULT: Seconds = 7 * 24 * 60 * 60;
@@ -95,7 +97,10 @@ impl Service {
         old.revision = change.write.next_revision().await?;
         change.write.update_key(&old).await?;
 
-        let outcome = commit(change, Action::Rotate, &new, Some(before)).await?;
+        // Of the old key the trail has what it was; what became of it is its end.
+        let end = old.end().map_or(Value::Null, |end| to_text(end).into());
+        let beside = Map::from_iter([("predecessorExpireTime".to_owned(), end)]);
+        let outcome = commit_beside(change, Action::Rotate, &new, Some(before), beside).await?;
         let outcome = self.with_warnings(outcome, &new).await;
         Ok(Outcome { secret: Some(issued.secret), ..outcome })
     }
