@@ -26,6 +26,7 @@ mod network;
 mod page;
 mod secret;
 mod text;
+mod usage;
 
 pub use digest::{Digest, DigestError};
 pub use entry::{
@@ -37,3 +38,6 @@ pub use name::{CertificateName, ConsumerId, EnvName, KeyId, NameError, SenderNam
 pub use network::Network;
 pub use page::{Ask, KeyEntry, Page, PageFault, StreamEntry};
 pub use secret::{Secret, SecretShape, issue};
+pub use usage::{
+    Count, EventCount, HOUR_SECONDS, KeyUsage, OTHER, ReportFault, UsageReport, Value, is_currency,
+};

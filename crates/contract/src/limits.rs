@@ -69,3 +69,29 @@ pub const WAIT_SECONDS_MAX: u64 = 25;
 
 /// Names in one `requires` list.
 pub const REQUIRES_MAX: usize = 16;
+
+/// One usage report as JSON: 50 keys with all the names they may have take less.
+pub const REPORT_BYTES_MAX: usize = 1_024 * 1_024;
+
+/// Keys of one report; what is more goes with the next. Control counts a report in one transaction, and
+/// nobody else writes meanwhile.
+pub const REPORT_KEYS_MAX: usize = 50;
+
+/// Names of one kind (reasons, events, currencies) of one key in a report.
+pub const REPORT_NAMES_MAX: usize = 64;
+
+/// A gate's name in a report; Envoy's own names are shorter.
+pub const REPORT_GATE_BYTES_MAX: usize = 255;
+
+/// A reason in a report; ours have up to 25 bytes.
+pub const REASON_BYTES_MAX: usize = 40;
+
+/// No count of a report is larger: far more than an Envoy serves in a year, far less than what 63 bits add up.
+pub const REPORT_COUNT_MAX: u64 = 1_000_000_000_000;
+
+/// The value of one report in one currency, either way: nine thousand million of its units. JSON's own
+/// numbers are exact up to there.
+pub const REPORT_MICROS_MAX: u64 = 9_000_000_000_000_000;
+
+/// No time of a report is later, Unix seconds: the year 2514.
+pub const REPORT_TIME_MAX: u64 = 1 << 34;

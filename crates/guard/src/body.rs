@@ -18,6 +18,7 @@
 mod ambiguity;
 mod event;
 mod field;
+mod money;
 mod params;
 mod reading;
 mod request;
@@ -30,6 +31,8 @@ mod walk;
 use std::borrow::Cow;
 
 pub use ambiguity::{Ambiguity, Unreadable};
+pub use money::Money;
+pub(crate) use rules::names::recommended;
 pub use rules::{Rule, ValidationCode, limits};
 pub(crate) use violation::Message;
 pub use violation::{Violation, validation_messages};
@@ -59,6 +62,10 @@ pub struct Body<'a> {
 pub struct Event<'a> {
     /// Its name; `None` if it has none that is text. No grant covers an event without a name.
     pub name: Option<Cow<'a, str>>,
+    /// What it is worth, if it says so with a currency.
+    pub money: Option<Money>,
+    /// When it happened, Unix seconds, if it or its body says so.
+    pub time: Option<u64>,
 }
 
 impl<'a> Body<'a> {
@@ -78,6 +85,7 @@ impl<'a> Body<'a> {
             return Err(Unreadable { ambiguity: Ambiguity::NotAnObject, byte: 0 });
         }
         request.check(&mut reading, bytes.len());
+        request.events.date(request.time);
         let (violations, violations_cut) = reading.violations.into_parts();
         Ok(Self { events: request.events.list, violations, violations_cut })
     }

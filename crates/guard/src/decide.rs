@@ -3,7 +3,7 @@
 use mpgate_contract::{Grant, Mode};
 
 use crate::claim::{Claim, Endpoint, Query, SecretClaim, StreamClaim, contains};
-use crate::decision::{Action, Decision, Forward, Outcome, VerdictWord};
+use crate::decision::{Action, Decision, Forward, Outcome, Seen, VerdictWord};
 use crate::inspection::{Arrival, Inspection};
 use crate::judge::{Permit, Standing, Verdict, judge};
 use crate::path::could_be_guarded;
@@ -82,7 +82,7 @@ impl<'a> Case<'_, 'a> {
         let rules = permit.stream.protocol_rules.min(self.mode);
         let is_debug = self.endpoint == Endpoint::DebugCollect;
         if !must_read && !is_debug && rules == Mode::Off {
-            return Ruling::Decided(self.accepted(permit, None));
+            return Ruling::Decided(self.accepted(permit, None, None));
         }
         let inspection = match self.inspect(self.claimed_kind()) {
             Ok(inspection) => inspection,
@@ -110,7 +110,7 @@ impl<'a> Case<'_, 'a> {
             return Ruling::Decided(Self::validated(&permit, &inspection));
         }
         match inspection.reason() {
-            None => Ruling::Decided(self.accepted(permit, None)),
+            None => Ruling::Decided(self.accepted(permit, None, Some(&inspection))),
             Some(reason) => self.under_rules(permit, rules, reason, Some(&inspection)),
         }
     }
@@ -125,8 +125,8 @@ impl<'a> Case<'_, 'a> {
         inspection: Option<&Inspection<'_>>,
     ) -> Ruling<'a> {
         match rules {
-            Mode::Off => Ruling::Decided(self.accepted(permit, None)),
-            Mode::DryRun => Ruling::Decided(self.accepted(permit, Some(reason))),
+            Mode::Off => Ruling::Decided(self.accepted(permit, None, inspection)),
+            Mode::DryRun => Ruling::Decided(self.accepted(permit, Some(reason), inspection)),
             Mode::Enforce => {
                 let answer = inspection.map_or_else(|| Answer::refusal(reason), Answer::of_body);
                 self.not_genuine_with(reason, Some(permit.grant), answer)
@@ -193,8 +193,15 @@ impl<'a> Case<'_, 'a> {
         }
     }
 
-    fn accepted(&self, permit: Permit<'_>, flagged: Option<Reason>) -> Decision<'a> {
+    fn accepted(
+        &self,
+        permit: Permit<'_>,
+        flagged: Option<Reason>,
+        inspection: Option<&Inspection<'_>>,
+    ) -> Decision<'a> {
         let Permit { grant, stream } = permit;
+        let events = inspection.map(Inspection::events).unwrap_or_default();
+        let events = events.iter().map(|event| Seen::of(event, &grant.events, self.now)).collect();
         let sender = grant.sender.as_str().to_owned();
         let mut forward = Forward {
             path: Some(self.written_anew(stream)),
@@ -207,7 +214,7 @@ impl<'a> Case<'_, 'a> {
         if !matches!(stream.upstream, Upstream::Keep) {
             forward.remove_headers.extend(self.claim.headers_with_the_secret());
         }
-        genuine(&grant, stream, flagged, Action::Forward(forward))
+        Decision { events, ..genuine(&grant, stream, flagged, Action::Forward(forward)) }
     }
 
     /// The debug endpoint answers here, for genuine senders only, and forwards nothing.
@@ -267,6 +274,7 @@ fn genuine<'a>(
         sender: Some(grant.sender.as_str().to_owned()),
         key_id: Some(grant.key_id.as_str().to_owned()),
         stream: Some(stream.id.clone()),
+        events: Vec::new(),
         action,
     }
 }
@@ -287,6 +295,7 @@ fn refused<'a>(
         sender,
         key_id,
         stream: stream.map(|stream| stream.id.clone()),
+        events: Vec::new(),
         action: Action::Answer(answer),
     }
 }
@@ -303,6 +312,7 @@ fn unjudged<'a>(
         sender: None,
         key_id: None,
         stream: stream.map(|stream| stream.id.clone()),
+        events: Vec::new(),
         action: Action::Forward(Forward::as_it_came(claim)),
     }
 }

@@ -1,5 +1,10 @@
 //! What a decision says: the verdict's word, the outcome that is counted, and what is to be done.
 
+use std::borrow::Cow;
+
+use mpgate_contract::{EventPattern, OTHER};
+
+use crate::body::{Event, Money, recommended};
 use crate::claim::Claim;
 use crate::{Answer, Class, Reason};
 
@@ -18,8 +23,22 @@ pub struct Decision<'a> {
     pub key_id: Option<String>,
     /// The stream, if the list has it.
     pub stream: Option<String>,
+    /// The events that are accepted, where the body was read for the decision's sake.
+    pub events: Vec<Seen>,
     /// What is to be done.
     pub action: Action<'a>,
+}
+
+/// An accepted event, as it is counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Its name, if the protocol recommends it or the grant names it; the grant's pattern that covers it;
+    /// else `other`. The sender's own words would be without number.
+    pub name: Cow<'static, str>,
+    /// What it is worth.
+    pub money: Option<Money>,
+    /// The seconds since it happened, if it says when.
+    pub delay_seconds: Option<u64>,
 }
 
 /// The word for a verdict: filter state and access log.
@@ -93,6 +112,26 @@ impl VerdictWord {
     }
 }
 
+impl Seen {
+    pub(crate) fn of(event: &Event<'_>, granted: &[EventPattern], now: u64) -> Self {
+        Self {
+            name: event.name.as_deref().map_or(Cow::Borrowed(OTHER), |name| label(name, granted)),
+            money: event.money,
+            delay_seconds: event.time.map(|time| now.saturating_sub(time)),
+        }
+    }
+}
+
+fn label(name: &str, granted: &[EventPattern]) -> Cow<'static, str> {
+    recommended(name).map_or_else(
+        || {
+            let covers = granted.iter().find(|pattern| pattern.covers(name));
+            covers.map_or(Cow::Borrowed(OTHER), |pattern| Cow::Owned(pattern.to_string()))
+        },
+        Cow::Borrowed,
+    )
+}
+
 impl From<Class> for VerdictWord {
     fn from(class: Class) -> Self {
         match class {
@@ -120,5 +159,32 @@ impl<'a> Forward<'a> {
     /// What came, without what only the gate may say.
     pub(crate) fn as_it_came(claim: &Claim<'a>) -> Self {
         Self { remove_headers: claim.own_headers().collect(), ..Self::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_protocols_or_the_grants() {
+        let granted = ["order_placed", "shop_*", "purchase*", "other_*"]
+            .map(|text| EventPattern::parse(text).expect(text));
+        for (name, granted, label) in [
+            (Some("purchase"), &granted[..], "purchase"),
+            (Some("purchase"), &[], "purchase"),
+            (Some("order_placed"), &granted, "order_placed"),
+            (Some("order_placed"), &[], "other"),
+            (Some("shop_a"), &granted, "shop_*"),
+            (Some("Purchase"), &granted, "other"),
+            (Some(""), &granted, "other"),
+            (None, &granted, "other"),
+        ] {
+            let event = Event { name: name.map(Cow::Borrowed), money: None, time: Some(90) };
+            let seen = Seen::of(&event, granted, 100);
+            assert_eq!((seen.name.as_ref(), seen.delay_seconds), (label, Some(10)), "{name:?}");
+        }
+        let ahead = Event { name: None, money: None, time: Some(101) };
+        assert_eq!(Seen::of(&ahead, &[], 100).delay_seconds, Some(0), "a clock that is ahead");
     }
 }

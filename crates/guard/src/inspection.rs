@@ -1,6 +1,6 @@
 //! What of a body a decision needs to know.
 
-use crate::{Body, Reason, StreamKind, Unreadable, Violation, validation_messages};
+use crate::{Body, Event, Reason, StreamKind, Unreadable, Violation, validation_messages};
 
 /// How much of a body is here.
 #[derive(Clone, Copy)]
@@ -26,10 +26,14 @@ impl<'b> Inspection<'b> {
         self.0.as_ref().err()
     }
 
+    /// Its events; none if it cannot be read.
+    pub(crate) fn events(&self) -> &[Event<'b>] {
+        self.0.as_ref().map(Body::events).unwrap_or_default()
+    }
+
     /// The place of the first event that is not `granted`; one without a name never is.
     pub(crate) fn first_event_not(&self, granted: impl Fn(&str) -> bool) -> Option<usize> {
-        let events = self.0.as_ref().map(Body::events).unwrap_or_default();
-        events.iter().position(|event| !event.name.as_deref().is_some_and(&granted))
+        self.events().iter().position(|event| !event.name.as_deref().is_some_and(&granted))
     }
 
     /// Which of the protocol's rules it breaks.

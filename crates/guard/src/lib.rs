@@ -39,16 +39,17 @@ mod settings;
 mod status;
 mod sync;
 mod table;
+mod usage;
 
 pub use answer::{Answer, keeps_response_header};
 pub use body::limits::BODY_BYTES_MAX;
 pub use body::{
-    Ambiguity, Body, Event, Rule, StreamKind, Unreadable, ValidationCode, Violation,
+    Ambiguity, Body, Event, Money, Rule, StreamKind, Unreadable, ValidationCode, Violation,
     limits as body_limits, validation_messages,
 };
 pub use claim::{Claim, Request, is_own_header};
 pub use decide::{Ruling, decide};
-pub use decision::{Action, Decision, Forward, Outcome, VerdictWord};
+pub use decision::{Action, Decision, Forward, Outcome, Seen, VerdictWord};
 pub use freshness::{Availability, Freshness};
 pub use inline::{Inline, InlineFacts};
 pub use inspection::Arrival;
@@ -63,6 +64,7 @@ pub use settings::{
 pub use status::{READY_PATH, STATUS_PATH, Status, Summary, Tally, status_answer};
 pub use sync::{Next, Offer, Origin, Phase, SyncState};
 pub use table::{BUCKETS, Bucket, Corrupt, Record, Stamp, Update, bucket_of};
+pub use usage::{Heard, USAGE_PATH, Usage};
 
 /// What a grant or a stream may `require` and this version honours.
 pub const CAPABILITIES: &[&str] = &[

@@ -25,7 +25,7 @@ impl<'de> Handler<'de> for Events<'de> {
     fn value(&mut self, reading: &mut Reading<'de>, found: Found<'de>) {
         if found != Found::Null {
             reading.wrong_type(At::Here, "an event");
-            self.list.push(Event { name: None });
+            self.list.push(Event { name: None, money: None, time: None });
         }
     }
 
@@ -34,7 +34,7 @@ impl<'de> Handler<'de> for Events<'de> {
         reading: &mut Reading<'de>,
         members: Members<'de, A>,
     ) -> Result<(), A::Error> {
-        let mut name = None;
+        let (mut name, mut time) = (None, None);
         let mut params = Params::default();
         reading.message(FIELDS, members, |reading, members, field| match field {
             "name" => {
@@ -42,7 +42,10 @@ impl<'de> Handler<'de> for Events<'de> {
                 Ok(())
             }
             "params" => members.single(reading, Step::Field(field), &mut params),
-            "timestamp_micros" => reading.timestamp(members, field),
+            "timestamp_micros" => {
+                time = reading.timestamp(members, field)?;
+                Ok(())
+            }
             _ => {
                 if read_items(reading, members)? > 0 {
                     params.known.insert(required::ITEMS);
@@ -60,8 +63,18 @@ impl<'de> Handler<'de> for Events<'de> {
                 format_args!("Event at index: [{index}] requires a name."),
             );
         }
-        self.list.push(Event { name });
+        let (money, time) = (params.money.money(), time.or(params.time));
+        self.list.push(Event { name, money, time });
         Ok(())
+    }
+}
+
+impl Events<'_> {
+    /// Events that do not say when they happened did so when the body says.
+    pub(super) fn date(&mut self, time: Option<u64>) {
+        for event in &mut self.list {
+            event.time = event.time.or(time);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use serde::de::MapAccess;
 
+use super::money::Parts;
 use super::reading::{At, Reading, Step};
 use super::rules::names::{self, NameFault};
 use super::rules::required::{self, Param, Set};
@@ -15,6 +16,8 @@ use super::walk::{Found, Handler, Members};
 pub(super) struct Params {
     /// Those that are there, of those that some event requires.
     pub(super) known: Set,
+    pub(super) money: Parts,
+    pub(super) time: Option<u64>,
 }
 
 /// The items of an event.
@@ -54,8 +57,9 @@ impl<'de> Handler<'de> for Params {
                 self.known.insert(param);
             }
             reading.check_param(&name, &found);
+            self.money.take(&name, &found);
             match name.as_ref() {
-                "timestamp_micros" => reading.check_timestamp(&found, &name),
+                "timestamp_micros" => self.time = reading.check_timestamp(&found, &name),
                 "currency" => reading.check_currency(&found),
                 _ => {}
             }

@@ -35,6 +35,8 @@ const FIELDS: &[&str] = &[
 pub(super) struct Request<'de> {
     pub(super) events: Events<'de>,
     pub(super) is_object: bool,
+    /// When the events happened that do not say so themselves.
+    pub(super) time: Option<u64>,
     client_id: Option<Cow<'de, str>>,
     app_instance_id: Option<Cow<'de, str>>,
     user_data: UserData,
@@ -59,7 +61,10 @@ impl<'de> Handler<'de> for Request<'de> {
                 "consent" => members.single(reading, step, &mut Consent),
                 "user_location" => members.single(reading, step, &mut Texts(LOCATION_FIELDS)),
                 "device" => members.single(reading, step, &mut Texts(DEVICE_FIELDS)),
-                "timestamp_micros" => reading.timestamp(members, field),
+                "timestamp_micros" => {
+                    self.time = reading.timestamp(members, field)?;
+                    Ok(())
+                }
                 "non_personalized_ads" => reading.boolean(members, field),
                 _ => {
                     let text = reading.text(members, field)?;

@@ -32,6 +32,17 @@ impl<'de> Found<'de> {
         }
     }
 
+    /// The number, or the one that is text. Beyond 53 bits it is not exact.
+    pub(super) fn number(&self) -> Option<f64> {
+        match self {
+            #[expect(clippy::cast_precision_loss, reason = "said above; amounts are far smaller")]
+            Self::Integer(number) => Some(*number as f64),
+            Self::Float(number) => Some(*number),
+            Self::Text(text) => json_number(text),
+            _ => None,
+        }
+    }
+
     /// Whether it is a number, or text that is one.
     pub(super) fn is_number(&self) -> bool {
         match self {
@@ -95,24 +106,24 @@ impl<'de> Reading<'de> {
         Ok(())
     }
 
-    /// A field that is a timestamp.
+    /// A field that is a timestamp; the second that it tells, if it does.
     pub(super) fn timestamp<A: MapAccess<'de>>(
         &mut self,
         members: &mut Members<'de, A>,
         field: &'static str,
-    ) -> Result<(), A::Error> {
+    ) -> Result<Option<u64>, A::Error> {
         let found = members.found(self)?;
-        self.check_timestamp(&found, field);
-        Ok(())
+        Ok(self.check_timestamp(&found, field))
     }
 
     /// Checks a timestamp in microseconds. The request's own has GA4's path by itself.
-    pub(super) fn check_timestamp(&mut self, found: &Found<'_>, field: &str) {
+    pub(super) fn check_timestamp(&mut self, found: &Found<'_>, field: &str) -> Option<u64> {
         if *found == Found::Null {
-            return;
+            return None;
         }
         let Some(micros) = found.integer() else {
-            return self.wrong_type(At::Member(field), "a whole number of microseconds");
+            self.wrong_type(At::Member(field), "a whole number of microseconds");
+            return None;
         };
         let at_second = |second: u64| i128::from(second.saturating_mul(MICROSECONDS));
         let now = self.now;
@@ -137,6 +148,7 @@ impl<'de> Reading<'de> {
                 ),
             );
         }
+        u64::try_from(micros).ok()?.checked_div(MICROSECONDS)
     }
 }
 

@@ -116,7 +116,7 @@ impl<'de> Handler<'de> for Property {
     ) -> Result<(), A::Error> {
         reading.message(PROPERTY_FIELDS, members, |reading, members, field| {
             if field == "timestamp_micros" {
-                return reading.timestamp(members, field);
+                return reading.timestamp(members, field).map(drop);
             }
             let found = members.found(reading)?;
             if matches!(found, Found::List | Found::Object) {

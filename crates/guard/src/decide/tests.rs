@@ -79,7 +79,13 @@ struct Row {
     content_type: Option<String>,
     /// A part of the answer's body.
     says: Option<String>,
+    /// The events that count.
+    #[serde(default)]
+    events: Option<Vec<Counted>>,
 }
+
+/// An event's name, millionths of its value, seconds of delay.
+type Counted = (String, Option<i64>, Option<u64>);
 
 #[derive(Deserialize, Default, Clone, Copy, PartialEq)]
 #[serde(rename_all = "snake_case")]
@@ -234,6 +240,13 @@ fn compare(row: &Row, decision: &Decision<'_>) {
     if let Some(stream) = &row.stream {
         assert_eq!(decision.stream.as_deref().unwrap_or_default(), stream, "{name}: stream");
     }
+    if let Some(events) = &row.events {
+        let seen = decision.events.iter();
+        let seen: Vec<_> = seen
+            .map(|it| (it.name.to_string(), it.money.map(|it| it.micros), it.delay_seconds))
+            .collect();
+        assert_eq!(&seen, events, "{name}: events");
+    }
     match &decision.action {
         Action::Answer(answer) => {
             assert_ne!(outcome, "dry_run", "{name}: answered");
@@ -272,6 +285,12 @@ fn compare(row: &Row, decision: &Decision<'_>) {
 fn always_true(row: &Row, decision: &Decision<'_>) {
     let name = &row.name;
     let printed = format!("{:?}", decision.action);
+    let forwarded = matches!(decision.action, Action::Forward(_));
+    let counts = forwarded && decision.outcome == Outcome::Accepted;
+    assert!(
+        counts || decision.events.is_empty(),
+        "{name}: only what is accepted and sent on counts"
+    );
     if let Action::Forward(forward) = &decision.action {
         let genuine = decision.outcome == Outcome::Accepted;
         assert_eq!(forward.path.is_some(), genuine, "{name}: only the genuine are written anew");

@@ -41,6 +41,57 @@ const EVENTS_RESERVED: &[&str] = &[
     "user_engagement",
 ];
 
+/// The events that the protocol recommends, whatever they require.
+const EVENTS_RECOMMENDED: &[&str] = &[
+    "ad_impression",
+    "add_payment_info",
+    "add_shipping_info",
+    "add_to_cart",
+    "add_to_wishlist",
+    "begin_checkout",
+    "campaign_details",
+    "close_convert_lead",
+    "close_unconvert_lead",
+    "disqualify_lead",
+    "earn_virtual_currency",
+    "exception",
+    "generate_lead",
+    "in_app_purchase",
+    "join_group",
+    "level_end",
+    "level_start",
+    "level_up",
+    "login",
+    "page_view",
+    "post_score",
+    "purchase",
+    "qualify_lead",
+    "refund",
+    "remove_from_cart",
+    "screen_view",
+    "search",
+    "select_content",
+    "select_item",
+    "select_promotion",
+    "share",
+    "sign_up",
+    "spend_virtual_currency",
+    "tutorial_begin",
+    "tutorial_complete",
+    "unlock_achievement",
+    "view_cart",
+    "view_item",
+    "view_item_list",
+    "view_promotion",
+    "view_search_results",
+    "working_lead",
+];
+
+/// The event of this name, if the protocol recommends it.
+pub(crate) fn recommended(name: &str) -> Option<&'static str> {
+    EVENTS_RECOMMENDED.iter().copied().find(|known| *known == name)
+}
+
 /// Events of app streams only (G-REF).
 const EVENTS_OF_APPS: &[&str] = &["ad_impression", "in_app_purchase", "screen_view"];
 
