@@ -31,6 +31,9 @@ const OTHER_FILES: u64 = 128;
 /// How often what was heard of gateways and tokens is looked through.
 const WRITE_HEARD: Duration = Duration::from_millis(250);
 
+/// How often it is looked for usage that is too old to be kept.
+const FORGET_USAGE: Duration = Duration::from_mins(10);
+
 /// What `serve` needs to know.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -130,6 +133,7 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     make_room_for_connections(settings.connections_max);
     let (stop, stopping) = watch::channel(false);
     let heard = tokio::spawn(write_heard(service.clone(), stopping.clone()));
+    tokio::spawn(forget_usage(service.clone(), stopping.clone()));
     let app = App {
         service,
         failures: FailureLimit::default(),
@@ -177,6 +181,20 @@ async fn write_heard(service: Service, mut stopping: watch::Receiver<bool>) {
             tracing::warn!(%error, "what was heard of gateways could not be written");
         }
         if ends {
+            return;
+        }
+    }
+}
+
+/// Forgets what is too old of what gates counted, a little at a time, until the process ends.
+async fn forget_usage(service: Service, mut stopping: watch::Receiver<bool>) {
+    loop {
+        let more = service.forget_usage().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "old usage could not be forgotten");
+            false
+        });
+        let pause = if more { WRITE_HEARD } else { FORGET_USAGE };
+        if tokio::time::timeout(pause, stopping.changed()).await.is_ok() {
             return;
         }
     }

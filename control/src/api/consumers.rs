@@ -6,7 +6,7 @@ use mpgate_contract::ConsumerId;
 use super::input::{DISPLAY_NAME_CHARS_MAX, Members, Parameters, words};
 use super::mutation::{Call, MUTATION_PARAMETERS, answer};
 use super::problem::Problem;
-use super::{Answer, App, changed, consumer_id, json, list as list_of};
+use super::{Answer, App, changed, consumer_id, json, list as list_of, usage};
 use crate::service::Caller;
 
 const FILTERED: &[&str] = &["name", "displayName", "state", "createTime", "deleteTime"];
@@ -43,6 +43,10 @@ pub(super) async fn get(
     Path(mc): Path<String>,
     parameters: Parameters,
 ) -> Answer {
+    // `{mc}:usage`: see `verbs`.
+    if let Some(mc) = mc.strip_suffix(":usage") {
+        return usage::get(app, caller, mc, &parameters).await;
+    }
     parameters.only(&[])?;
     json(&app.service.consumer(&caller, &consumer_id(&mc)?).await?)
 }

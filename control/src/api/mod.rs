@@ -16,6 +16,7 @@ mod pages;
 mod principals;
 pub(crate) mod problem;
 mod streams;
+mod usage;
 mod verbs;
 
 use axum::Router;
@@ -26,6 +27,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post};
 use mpgate_contract::ConsumerId;
+use mpgate_contract::limits::REPORT_BYTES_MAX;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
@@ -57,14 +59,15 @@ pub(crate) struct App {
 /// twice.
 type Route = (&'static str, Permission, MethodRouter<App>);
 
+const CONSUMER: &str = "/v1/measurementConsumers/{mc}";
 const KEY: &str = "/v1/measurementConsumers/{mc}/apiKeys/{key}";
 const PRINCIPAL: &str = "/v1/principals/{principal}";
 
 fn routes() -> Vec<Route> {
     use Permission::{
-        ManageConsumers, ManagePrincipals, Read, ReadAudit, ReadChanges, ReadGateways, Write,
+        ManageConsumers, ManagePrincipals, Read, ReadAudit, ReadChanges, ReadGateways, ReportUsage,
+        Write,
     };
-    const CONSUMER: &str = "/v1/measurementConsumers/{mc}";
     const STREAMS: &str = "/v1/measurementConsumers/{mc}/dataStreams";
     const STREAM: &str = "/v1/measurementConsumers/{mc}/dataStreams/{stream}";
     const KEYS: &str = "/v1/measurementConsumers/{mc}/apiKeys";
@@ -102,12 +105,18 @@ fn routes() -> Vec<Route> {
         ("/v1/gateways", ReadGateways, get(gateways::list)),
         ("/v1/gateways/{gateway}", ReadGateways, get(gateways::get)),
         ("/v1/allowlist/changes", ReadChanges, get(changes::get)),
+        (
+            "/v1/usageReports",
+            ReportUsage,
+            post(usage::report).layer(DefaultBodyLimit::max(REPORT_BYTES_MAX)),
+        ),
     ]
 }
 
 /// The resources with custom methods.
 fn verbs_of(path: &str) -> Option<verbs::Verbs> {
     match path {
+        CONSUMER => Some(verbs::OF_CONSUMERS),
         KEY => Some(verbs::OF_KEYS),
         PRINCIPAL => Some(verbs::OF_PRINCIPALS),
         _ => None,

@@ -1,4 +1,4 @@
-//! Custom methods (AIP-136): `POST .../{id}:rotate`. The router sees `{id}:rotate` as the id of the resource;
+//! Custom methods (AIP-136): `POST .../{id}:rotate`, `GET .../{id}:usage`. The router sees `{id}:rotate` as the id of the resource;
 //! this room tells the two apart, so that each path has its own methods and no others.
 
 use axum::extract::Request;
@@ -11,17 +11,23 @@ use super::problem::Problem;
 /// The custom methods of a resource, and what else may be done to it.
 #[derive(Clone, Copy)]
 pub(super) struct Verbs {
-    pub(super) verbs: &'static [&'static str],
+    pub(super) changes: &'static [&'static str],
+    /// Those that only read.
+    pub(super) reads: &'static [&'static str],
     pub(super) allow: &'static str,
 }
 
 /// Of keys.
 pub(super) const OF_KEYS: Verbs =
-    Verbs { verbs: &["rotate", "disable", "enable"], allow: "GET,HEAD,PATCH,DELETE" };
+    Verbs { changes: &["rotate", "disable", "enable"], reads: &[], allow: "GET,HEAD,PATCH,DELETE" };
+
+/// Of consumers.
+pub(super) const OF_CONSUMERS: Verbs =
+    Verbs { changes: &[], reads: &["usage"], allow: "GET,HEAD,PATCH,DELETE" };
 
 /// Of principals.
 pub(super) const OF_PRINCIPALS: Verbs =
-    Verbs { verbs: &["rotate"], allow: "GET,HEAD,PATCH,DELETE" };
+    Verbs { changes: &["rotate"], reads: &[], allow: "GET,HEAD,PATCH,DELETE" };
 
 pub(super) async fn tell_apart(
     axum::extract::State(of): axum::extract::State<Verbs>,
@@ -31,7 +37,14 @@ pub(super) async fn tell_apart(
     let last = request.uri().path().rsplit('/').next().unwrap_or_default();
     let method = request.method();
     match last.split_once(':') {
-        Some((_, verb)) if !of.verbs.contains(&verb) => {
+        Some((_, verb)) if of.reads.contains(&verb) => {
+            if matches!(*request.method(), Method::GET | Method::HEAD) {
+                next.run(request).await
+            } else {
+                not_allowed("GET,HEAD")
+            }
+        }
+        Some((_, verb)) if !of.changes.contains(&verb) => {
             Problem::of_status(StatusCode::NOT_FOUND).into_response()
         }
         Some(_) if method != Method::POST => not_allowed("POST"),

@@ -24,6 +24,7 @@ mod session;
 mod settings;
 mod streams;
 mod target;
+mod usage;
 mod wait;
 mod words;
 
@@ -90,6 +91,8 @@ enum Command {
     Gateways(Remote<gateways::Verb>),
     /// Who changed what, and when
     Audit(audit::AuditArgs),
+    /// What the gates counted of each sender's keys
+    Usage(usage::UsageArgs),
     /// The list that the gates get
     Allowlist(Remote<allowlist::Verb>),
     /// Write what control holds to a new file, while it runs
@@ -236,6 +239,7 @@ async fn run_command(command: Command) -> Result<(), CliError> {
             gateways::run(remote.verb, &Session::open(&remote.options)?).await
         }
         Command::Audit(arguments) => audit::run(arguments).await,
+        Command::Usage(arguments) => usage::run(arguments).await,
         Command::Allowlist(remote) => {
             allowlist::run(remote.verb, &Session::open(&remote.options)?).await
         }

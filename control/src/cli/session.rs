@@ -28,10 +28,17 @@ impl Session {
         named: Option<&ConsumerId>,
         collection: &str,
     ) -> Result<String, CliError> {
+        Ok(format!("/v1/measurementConsumers/{}/{collection}", self.consumer(named)?))
+    }
+
+    /// The consumer that was named, or else is set.
+    pub(super) fn consumer<'a>(
+        &'a self,
+        named: Option<&'a ConsumerId>,
+    ) -> Result<&'a ConsumerId, CliError> {
         let rule = "add --consumer, set MPGATE_CONSUMER, or write consumer into the configuration";
         let owner = named.or(self.consumer.as_ref());
-        let owner = owner.ok_or_else(|| CliError::Usage(rule.to_owned()))?;
-        Ok(format!("/v1/measurementConsumers/{owner}/{collection}"))
+        owner.ok_or_else(|| CliError::Usage(rule.to_owned()))
     }
 
     /// The path of a resource that was named by its id, with a consumer that was named or is set, or

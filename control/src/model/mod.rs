@@ -9,6 +9,7 @@ mod page;
 mod principal;
 mod refusal;
 mod stream;
+mod usage;
 
 pub use audit::{Action, AuditEvent};
 pub use consumer::Consumer;
@@ -18,6 +19,7 @@ pub use page::{Part, Slice};
 pub use principal::{Principal, Role, Token, TokenId};
 pub use refusal::Refusal;
 pub use stream::{StreamPatch, StreamRecord};
+pub use usage::{Counted, Span, UsageCount, UsageQuery, UsageSum};
 
 /// Unix seconds.
 pub type Seconds = i64;

@@ -19,6 +19,7 @@ mod principals;
 mod resource;
 mod rotation;
 mod streams;
+mod usage;
 
 use std::sync::Arc;
 
@@ -36,6 +37,7 @@ pub(crate) use principals::CONSUMERS_MAX as PRINCIPAL_CONSUMERS_MAX;
 pub use principals::NewPrincipal;
 pub use rotation::{OVERLAP_DEFAULT, Rotation};
 pub use streams::NewStream;
+pub use usage::UsageQuestion;
 
 /// Everything that control does. Clones share it.
 #[derive(Clone)]

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::model::{
     AuditEvent, Consumer, Gateway, GatewayId, KeyRecord, KeyUse, Part, Principal, Scope, Seconds,
-    Slice, StreamRecord, Token, TokenId,
+    Slice, StreamRecord, Token, TokenId, UsageCount, UsageQuery, UsageSum,
 };
 use crate::names::PrincipalId;
 
@@ -157,6 +157,11 @@ pub trait Read: Send {
     /// What the gates saw of these keys, in their order.
     async fn uses(&mut self, keys: &[KeyId]) -> Stored<Vec<KeyUse>>;
 
+    /// Whose these keys are and for which environment, in their order.
+    async fn places(&mut self, keys: &[KeyId]) -> Stored<Vec<Option<(ConsumerId, Environment)>>>;
+    /// What the gates counted, by span, key, stream and name, in that order.
+    async fn usage(&mut self, query: &UsageQuery) -> Stored<Vec<UsageSum>>;
+
     /// A principal, revoked or not.
     async fn principal(&mut self, id: &PrincipalId) -> Stored<Option<Principal>>;
     /// Principals, in the order in which they came.
@@ -211,6 +216,19 @@ pub trait Write: Read {
     async fn update_key(&mut self, key: &KeyRecord) -> Stored<()>;
     /// Adds what the gates saw of keys. Keys that are not known are left out.
     async fn add_uses(&mut self, uses: &[(KeyId, KeyUse)]) -> Stored<()>;
+
+    /// Notes that a VM's report was counted; `false` if it was before.
+    async fn take_report(
+        &mut self,
+        principal: &PrincipalId,
+        vm: &str,
+        sequence: u64,
+        now: Seconds,
+    ) -> Stored<bool>;
+    /// Adds to the hours of keys that are known.
+    async fn add_usage(&mut self, counts: &[UsageCount]) -> Stored<()>;
+    /// Forgets up to `limit` numbers of hours, and VMs, from before these times; how many.
+    async fn forget_usage(&mut self, hours: Seconds, vms: Seconds, limit: u32) -> Stored<u64>;
 
     /// Adds a principal.
     async fn insert_principal(&mut self, principal: &Principal) -> Stored<()>;

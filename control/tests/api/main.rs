@@ -20,3 +20,4 @@ mod rights;
 mod schema;
 mod transport;
 mod unavailable;
+mod usage;

@@ -12,6 +12,7 @@ use super::{BUSY_TIMEOUT, OpenError};
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0001_allowlist.sql"),
     include_str!("../../../migrations/sqlite/0002_control.sql"),
+    include_str!("../../../migrations/sqlite/0003_usage.sql"),
 ];
 
 /// What `PRAGMA application_id` says of our files ("mpgt").

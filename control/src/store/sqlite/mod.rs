@@ -16,6 +16,7 @@ mod restore;
 mod row;
 mod session;
 mod streams;
+mod usage;
 
 use core::time::Duration;
 use std::fs::OpenOptions;

@@ -1,14 +1,14 @@
 //! One transaction as the rules see it: each method is one of the rooms beside this file.
 
 use async_trait::async_trait;
-use mpgate_contract::{ConsumerId, Digest, KeyId, StreamId};
+use mpgate_contract::{ConsumerId, Digest, Environment, KeyId, StreamId};
 use sqlx::{Row as _, Sqlite, Transaction};
 use tokio::sync::watch;
 
-use super::{audit, consumers, feed, gateways, keys, principals, row, streams};
+use super::{audit, consumers, feed, gateways, keys, principals, row, streams, usage};
 use crate::model::{
     AuditEvent, Consumer, Gateway, GatewayId, KeyRecord, KeyUse, Part, Principal, Scope, Seconds,
-    Slice, StreamRecord, Token, TokenId,
+    Slice, StreamRecord, Token, TokenId, UsageCount, UsageQuery, UsageSum,
 };
 use crate::names::PrincipalId;
 use crate::store::{Count, DoneRequest, FeedRows, InUse, Read, Standing, Stored, Write};
@@ -105,6 +105,14 @@ impl Read for Session {
         keys::uses(&mut self.transaction, ids).await
     }
 
+    async fn places(&mut self, ids: &[KeyId]) -> Stored<Vec<Option<(ConsumerId, Environment)>>> {
+        usage::places(&mut self.transaction, ids).await
+    }
+
+    async fn usage(&mut self, query: &UsageQuery) -> Stored<Vec<UsageSum>> {
+        usage::sums(&mut self.transaction, query).await
+    }
+
     async fn principal(&mut self, id: &PrincipalId) -> Stored<Option<Principal>> {
         principals::find(&mut self.transaction, id).await
     }
@@ -195,6 +203,24 @@ impl Write for Session {
 
     async fn add_uses(&mut self, uses: &[(KeyId, KeyUse)]) -> Stored<()> {
         keys::add_uses(&mut self.transaction, uses).await
+    }
+
+    async fn take_report(
+        &mut self,
+        principal: &PrincipalId,
+        vm: &str,
+        sequence: u64,
+        now: Seconds,
+    ) -> Stored<bool> {
+        usage::take_report(&mut self.transaction, principal, vm, sequence, now).await
+    }
+
+    async fn add_usage(&mut self, counts: &[UsageCount]) -> Stored<()> {
+        usage::add(&mut self.transaction, counts).await
+    }
+
+    async fn forget_usage(&mut self, hours: Seconds, vms: Seconds, limit: u32) -> Stored<u64> {
+        usage::forget(&mut self.transaction, hours, vms, limit).await
     }
 
     async fn insert_principal(&mut self, principal: &Principal) -> Stored<()> {

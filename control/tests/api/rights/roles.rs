@@ -25,6 +25,7 @@ const READERS: [Reach; 5] = [All, Own, All, Own, Nobody];
 const WRITERS: [Reach; 5] = [All, Own, Nobody, Nobody, Nobody];
 const ADMINS: [Reach; 5] = [All, Nobody, Nobody, Nobody, Nobody];
 const FEED: [Reach; 5] = [All, Nobody, Nobody, Nobody, All];
+const GATES: [Reach; 5] = [Nobody, Nobody, Nobody, Nobody, All];
 const OPEN: [Reach; 5] = [All, All, All, All, All];
 
 /// Method, path with `{mc}` and its like, query, body, who, then the status for those who may, where it
@@ -48,6 +49,7 @@ fn rows() -> Vec<Row> {
         ("GET", "/v1/measurementConsumers", "", none(), READERS, 200, 200),
         ("POST", "/v1/measurementConsumers", "", none(), ADMINS, 400, 400),
         ("GET", CONSUMER, "", none(), READERS, 200, 404),
+        ("GET", CONSUMER, ":usage", none(), READERS, 200, 404),
         ("PATCH", CONSUMER, "", none(), ADMINS, 200, 404),
         ("DELETE", CONSUMER, "?etag=stale", none(), ADMINS, 409, 404),
         ("GET", STREAMS, "", none(), READERS, 200, 404),
@@ -76,6 +78,7 @@ fn rows() -> Vec<Row> {
         ("GET", "/v1/gateways", "", none(), READERS, 200, 200),
         ("GET", "/v1/gateways/{gateway}", "", none(), READERS, 404, 404),
         ("GET", "/v1/allowlist/changes", "", none(), FEED, 200, 200),
+        ("POST", "/v1/usageReports", "", none(), GATES, 400, 400),
     ]
 }
 
