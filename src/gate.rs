@@ -12,12 +12,14 @@ use mpgate_guard::{
 
 use crate::host::{self, EnvoySharedData};
 use crate::meters::Meters;
+use crate::reporter::Counted;
 use crate::watch::Watch;
 
 pub(crate) struct Gate {
     pub(crate) settings: Settings,
     pub(crate) list: AllowList<EnvoySharedData>,
     pub(crate) meters: Meters,
+    pub(crate) counted: Counted,
     pub(crate) watch: Watch,
     policy: RefCell<Rc<Policy>>,
     freshness: Cell<Freshness>,
@@ -38,6 +40,7 @@ impl Gate {
         let gate = Self {
             policy: RefCell::new(Rc::new(Policy::without_streams(&settings))),
             meters: Meters::new(settings.senders_max),
+            counted: Counted::of(&settings),
             watch: Watch::default(),
             freshness: Cell::default(),
             available: Cell::default(),

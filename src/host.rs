@@ -177,14 +177,39 @@ pub(crate) fn get(
     told: &[(&str, String)],
     timeout: Duration,
 ) -> Option<u32> {
+    call(cluster, ("GET", authority, path), told, None, timeout)
+}
+
+/// Sends JSON to a cluster; the answer comes where that of [`get`] does.
+pub(crate) fn post(
+    cluster: &str,
+    authority: &str,
+    path: &str,
+    told: &[(&str, String)],
+    body: &[u8],
+    timeout: Duration,
+) -> Option<u32> {
+    call(cluster, ("POST", authority, path), told, Some(body), timeout)
+}
+
+fn call(
+    cluster: &str,
+    (method, authority, path): (&str, &str, &str),
+    told: &[(&str, String)],
+    body: Option<&[u8]>,
+    timeout: Duration,
+) -> Option<u32> {
     let mut headers = vec![
-        (":method", "GET"),
+        (":method", method),
         (":path", path),
         (":authority", authority),
         ("accept", "application/json"),
     ];
+    if body.is_some() {
+        headers.push(("content-type", "application/json"));
+    }
     headers.extend(told.iter().map(|(name, value)| (*name, value.as_str())));
-    hostcalls::dispatch_http_call(cluster, headers, None, vec![], timeout).ok()
+    hostcalls::dispatch_http_call(cluster, headers, body, vec![], timeout).ok()
 }
 
 pub(crate) fn call_response_status() -> Bytes {

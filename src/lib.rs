@@ -24,6 +24,7 @@ mod gate;
 mod host;
 mod meters;
 mod poller;
+mod reporter;
 mod root;
 mod status;
 mod stream;

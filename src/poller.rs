@@ -82,6 +82,11 @@ impl Poller {
         }
     }
 
+    /// What this gate says of itself.
+    pub(crate) fn told(&self) -> &[(&'static str, String)] {
+        &self.told
+    }
+
     /// Ten times a second: asks if it is time and this VM's turn. Answers whether a sweep is under way
     /// and wants to go on sooner.
     pub(crate) fn tick(&mut self) -> bool {

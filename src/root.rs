@@ -10,6 +10,7 @@ use proxy_wasm::types::ContextType;
 use crate::gate::Gate;
 use crate::host;
 use crate::poller::Poller;
+use crate::reporter::Reporter;
 use crate::status::StatusStream;
 use crate::stream::Stream;
 
@@ -24,7 +25,7 @@ const SWEEP_TICK: Duration = Duration::from_millis(10);
 enum Role {
     #[default]
     Unset,
-    Gate(Rc<Gate>, Box<Poller>),
+    Gate(Rc<Gate>, Box<Poller>, Box<Reporter>),
     Status(Rc<Settings>),
 }
 
@@ -36,13 +37,14 @@ pub(crate) struct Root {
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _: usize) {
-        if let Role::Gate(_, poller) = &mut self.role {
+        if let Role::Gate(_, poller, reporter) = &mut self.role {
+            reporter.answer(token, headers);
             poller.answer(token, headers, body);
         }
     }
 
     fn on_done(&mut self) -> bool {
-        if let Role::Gate(_, poller) = &self.role {
+        if let Role::Gate(_, poller, _) = &self.role {
             poller.end();
         }
         true
@@ -72,8 +74,9 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        if let Role::Gate(gate, poller) = &mut self.role {
+        if let Role::Gate(gate, poller, reporter) = &mut self.role {
             gate.refresh();
+            reporter.tick();
             let is_sweeping = poller.tick();
             if self.ticks_fast != is_sweeping {
                 self.ticks_fast = is_sweeping;
@@ -88,7 +91,7 @@ impl RootContext for Root {
     fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
         match &self.role {
             Role::Unset => None,
-            Role::Gate(gate, _) => Some(Box::new(Stream::new(Rc::clone(gate), context))),
+            Role::Gate(gate, ..) => Some(Box::new(Stream::new(Rc::clone(gate), context))),
             Role::Status(settings) => Some(Box::new(StatusStream::new(Rc::clone(settings)))),
         }
     }
@@ -108,6 +111,8 @@ impl Role {
         }
         log::info!("mpgate {version}: gate {name}");
         let gate = Rc::new(Gate::new(settings)?);
-        Ok(Self::Gate(Rc::clone(&gate), Box::new(Poller::new(gate))))
+        let poller = Poller::new(Rc::clone(&gate));
+        let reporter = Reporter::new(Rc::clone(&gate), poller.told().to_vec());
+        Ok(Self::Gate(gate, Box::new(poller), Box::new(reporter)))
     }
 }

@@ -2,6 +2,7 @@
 //! only where the guard asks for it, and read once, when all of it is here.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use mpgate_guard::{
     Action as Verb, Arrival, BODY_BYTES_MAX, Claim, Decision, Forward, Known, Peer, Request,
@@ -32,8 +33,12 @@ impl Stream {
     /// Decides and acts, or holds the request until its body is here.
     fn rule(&mut self, head: Head, arrival: Arrival<'_>) -> Action {
         let claim = Claim::read(Request { headers: &head }, &self.gate.settings);
-        match self.decide(&claim, arrival) {
-            Ruling::Decided(decision) => self.act(&decision, claim.path()),
+        let now = host::now();
+        match self.decide(&claim, arrival, now) {
+            Ruling::Decided(decision) => {
+                self.gate.counted.note(&decision, now);
+                self.act(&decision, claim.path())
+            }
             Ruling::Probed(answer) => {
                 host::set_filter_state("mpgate.action", "answer");
                 host::set_filter_state("mpgate.verdict", "probe");
@@ -47,7 +52,7 @@ impl Stream {
         }
     }
 
-    fn decide<'a>(&self, claim: &Claim<'a>, arrival: Arrival<'_>) -> Ruling<'a> {
+    fn decide<'a>(&self, claim: &Claim<'a>, arrival: Arrival<'_>, now: Duration) -> Ruling<'a> {
         let gate = &self.gate;
         let (list, policy) = gate.standing(claim);
         let known = match claim.digest() {
@@ -58,7 +63,7 @@ impl Stream {
             Ok(Some(known)) if Known::asks_for_peer(known) => peer(),
             _ => Peer::default(),
         };
-        let standing = Standing { list, policy: &policy, known, peer, now: host::now() };
+        let standing = Standing { list, policy: &policy, known, peer, now };
         decide(claim, standing, &gate.settings, arrival)
     }
 

@@ -13,6 +13,7 @@ mod relay;
 mod revocation;
 mod status;
 mod two_gates;
+mod usage;
 
 use std::time::Duration;
 
