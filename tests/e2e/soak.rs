@@ -26,6 +26,7 @@ const GROUPS: [&[&str]; 5] = [
         "control-killed",
         "control-frozen",
         "control-restored",
+        "control-copied-back",
         "control-emptied",
         "control-slow",
         "control-garbage",

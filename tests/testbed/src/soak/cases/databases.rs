@@ -2,13 +2,37 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::Control;
 use crate::soak::pace::pause;
 use crate::soak::scene::Scene;
+use crate::{Control, artifacts};
+
+/// `mpgate restore`, while control runs. Keys that were revoked since stay revoked.
+pub(super) fn restored(scene: &mut Scene) -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let backup = directory.path().join("backup.sqlite");
+    let database = scene.stack.control.database();
+    mpgate(&["backup", "--database"], &database, "--to", &backup)?;
+    while scene.goes_on() {
+        for _ in 0..3 {
+            scene.cycle()?;
+        }
+        mpgate(&["restore", "--yes", "--database"], &database, "--from", &backup)?;
+        scene.recover(Instant::now())?;
+    }
+    Ok(())
+}
+
+fn mpgate(verb: &[&str], database: &Path, option: &str, backup: &Path) -> Result<()> {
+    let mut command = Command::new(artifacts::control()?);
+    let output = command.args(verb).arg(database).arg(option).arg(backup).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
 
 /// A copy from before some keys came and went takes the database's place. Control had more revisions
 /// than the copy has, so the gate starts over.
