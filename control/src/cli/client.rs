@@ -133,7 +133,7 @@ impl Client {
         } else {
             format!(
                 "control at {base} (from {origin}) cannot be reached: {cause}; is `mpgate serve` running, and \
-                 is MPGATE_URL (or --url) right?"
+                 is MPGATE_URL (or --url) right, https or http too? `mpgate doctor` looks step by step"
             )
         })
     }
@@ -236,7 +236,11 @@ pub(super) fn cause(error: &reqwest::Error) -> String {
         text = error.to_string();
         source = error.source();
     }
-    text
+    // What `openssl req -x509` makes unless told otherwise; rustls has no words for it.
+    text.replace(
+        "Other(OtherError(CaUsedAsEndEntity))",
+        "it is a CA's own, and control needs one that is not (basicConstraints CA:FALSE)",
+    )
 }
 
 /// Whether the cause is a certificate that is not believed.

@@ -134,7 +134,7 @@ const LINES: [Column; 18] = [
     ("CREATED", "createTime", "-"),
     ("NOT BEFORE", "notBefore", "-"),
     ("EXPIRES", "expireTime", "never"),
-    ("REVOKED", "revokeTime", "-"),
+    ("REVOKED AT", "revokeTime", "-"),
     ("LAST USED", "lastUseTime", "-"),
     ("LAST REFUSED", "lastRefuseTime", "-"),
     ("ADVICE", "advice", "-"),

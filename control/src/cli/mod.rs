@@ -43,7 +43,7 @@ use crate::serve::{ServeError, Settings, serve};
 use crate::tls::Files;
 
 const AFTER_HELP: &str = "\
-Settings, by flag, else by environment, else from ~/.config/mpgate/config.toml:
+Settings, by flag (behind the command), else by environment, else from ~/.config/mpgate/config.toml:
   --url         MPGATE_URL         url         where control is (default http://127.0.0.1:8430)
                 MPGATE_TOKEN                   the token to call it with
   --token-file  MPGATE_TOKEN_FILE  token_file  a file that holds the token, if MPGATE_TOKEN is not set
@@ -61,8 +61,8 @@ Exit status:
   4  control cannot be reached
 
 Examples:
-  mpgate serve --database mpgate.sqlite
-  export MPGATE_TOKEN_FILE=mpgate.sqlite.admin-token
+  mpgate serve --database mpgate.sqlite --admin-token-file admin-token
+  export MPGATE_TOKEN_FILE=admin-token
   mpgate consumers create acme
   mpgate streams create G-ABC123 --consumer acme --environment production --upstream-secret none
   mpgate keys create --consumer acme --sender billing --stream G-ABC123";

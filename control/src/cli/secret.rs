@@ -117,7 +117,8 @@ pub(super) fn show_once(
     })?;
     output::one(&answer, columns, format)?;
     if format == Format::Table {
-        output::print(&format!("\nThe secret is in {}.\n", path.display()))?;
+        let what = if member == "token" { "token" } else { "secret" };
+        output::print(&format!("\nThe {what} is in {}.\n", path.display()))?;
     }
     Ok(())
 }

@@ -159,7 +159,7 @@ async fn token(url: &Url, settings: &Settings, report: &mut Report) {
         StatusCode::UNAUTHORIZED => report.fail(
             name,
             format!("control does not know the token of {origin}: {detail}"),
-            "use one of this control, or make one: mpgate principals create --role admin",
+            "use one of this control; if none is left, `mpgate admin reset` on its machine makes one",
         ),
         status => {
             report.fail(name, format!("control answers {status}: {detail}"), "look at its log");
