@@ -138,6 +138,48 @@ async fn a_restore_while_control_runs_is_in_force_at_once() {
     assert!(next > Some(head), "revision {next:?} was given out before");
 }
 
+/// The wrong backup first, then the right one: what ended in between is in neither of the two as ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_ended_does_not_come_back_by_way_of_an_older_backup() {
+    let directory = Directory::new();
+    let control = Control::start(&directory);
+    control.acme().await;
+    control.stream("G-A").await;
+    done(&directory, "backup --to older.sqlite");
+    let mut keys = Vec::new();
+    for name in ["stays", "disabled", "over", "revoked"] {
+        keys.push(key(&control, name).await);
+    }
+    let mut tokens = Vec::new();
+    for id in ["stays", "revoked", "rotated"] {
+        let body = json!({"principalId": id, "role": "admin"});
+        let token = control.post("/v1/principals", body).await.done()["token"].clone();
+        tokens.push((id, token.as_str().expect("a token").to_owned()));
+    }
+    done(&directory, "backup --to newer.sqlite");
+    control.post(&format!("{}:disable", keys[1]), json!({})).await.done();
+    control.post(&format!("{}:rotate", keys[2]), json!({"overlap": "0s"})).await.done();
+    control.delete(&keys[3]).await.done();
+    control.delete("/v1/principals/revoked").await.done();
+    control.post("/v1/principals/rotated:rotate", json!({"overlap": "0s"})).await.done();
+
+    let restore = |name: &str| done(&directory, &format!("restore --from {name} --yes"));
+    assert_eq!(restore("older.sqlite")["earlierState"], true);
+    for (id, token) in &tokens {
+        let answer = control.call("GET", "/v1/principals", Some(token), None).await;
+        assert_eq!(answer.status, 401, "{id}");
+    }
+    assert_eq!(restore("newer.sqlite")["earlierState"], true);
+    for ((id, token), status) in tokens.iter().zip([200, 401, 401]) {
+        let answer = control.call("GET", "/v1/principals", Some(token), None).await;
+        assert_eq!(answer.status, status, "{id}");
+    }
+    let expected =
+        [("stays", "ACTIVE"), ("disabled", "REVOKED"), ("over", "REVOKED"), ("revoked", "REVOKED")];
+    let expected = expected.map(|(name, state)| (name.to_owned(), state.to_owned()));
+    assert_eq!(states(&control).await, expected);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_restored_changes_nothing() {
     let directory = Directory::new();

@@ -214,7 +214,20 @@ const KEEP_KEYS_OUT: &str = "
     DELETE FROM main.live_grants
         WHERE key_id IN (SELECT key_id FROM main.api_keys WHERE state = 'revoked');";
 
-/// What was revoked after it came after the backup stays too, so that its secret stays taken.
+/// A key that came after the backup and is out of force is revoked for good: a later backup, restored after
+/// this one, would put it back into force. `?1` is now.
+const END_KEYS: &str =
+    "UPDATE temp.own_keys SET state = 'revoked', revoke_time = max(?1, create_time)
+    WHERE digest NOT IN (SELECT digest FROM main.api_keys) AND state <> 'revoked'
+        AND (state = 'disabled' OR grant_json ->> '$.expire_time' <= ?1)";
+
+/// Of the tokens that came after the backup, those that have ended are what is to be kept. `?1` is now.
+const ONLY_ENDED_TOKENS: &str = "DELETE FROM temp.own_tokens
+    WHERE digest IN (SELECT digest FROM main.tokens)
+        OR (revoke_time IS NULL AND coalesce(expire_time > ?1, TRUE))";
+
+/// What was revoked after it came after the backup stays too, so that its secret stays taken. Who is not in the
+/// backup and not revoked stays with what tokens have ended, and can do nothing.
 const KEEP_REVOKED: &str = "
     INSERT INTO main.consumers SELECT * FROM own_consumers
         WHERE consumer_id NOT IN (SELECT consumer_id FROM main.consumers)
@@ -225,6 +238,10 @@ const KEEP_REVOKED: &str = "
         revoke_time = max(own.revoke_time, principal.create_time)
     FROM own_principals AS own WHERE own.principal_id = principal.principal_id
         AND own.revoke_time IS NOT NULL AND principal.revoke_time IS NULL;
+    INSERT INTO main.principals SELECT * FROM own_principals
+        WHERE principal_id NOT IN (SELECT principal_id FROM main.principals)
+            AND (revoke_time IS NOT NULL OR principal_id IN (SELECT principal_id FROM own_tokens));
+    INSERT INTO main.tokens SELECT * FROM own_tokens;
     DELETE FROM main.key_uses WHERE key_id NOT IN (SELECT key_id FROM main.api_keys);
     DELETE FROM main.usage_counts WHERE key_id NOT IN (SELECT key_id FROM main.api_keys);
     DELETE FROM main.usage_reporters
@@ -289,7 +306,11 @@ async fn take_over(
     run(connection, KEEP_KEYS_OUT).await?;
     sqlx::query(KEEP_TOKENS_OUT).bind(now).execute(&mut *connection).await?;
     match line {
-        Line { is_same: true, .. } => run(connection, KEEP_REVOKED).await?,
+        Line { is_same: true, .. } => {
+            sqlx::query(END_KEYS).bind(now).execute(&mut *connection).await?;
+            sqlx::query(ONLY_ENDED_TOKENS).bind(now).execute(&mut *connection).await?;
+            run(connection, KEEP_REVOKED).await?;
+        }
         Line { is_fresh: true, .. } => run(connection, "DELETE FROM main.gateways").await?,
         _ => {
             run(connection, "DELETE FROM main.gateways").await?;
