@@ -53,9 +53,11 @@ impl Service {
     /// The database failed: nothing was counted, and the report may come again.
     pub async fn report_usage(&self, caller: &Caller, report: &UsageReport<'_>) -> Answer<bool> {
         caller.may(Permission::ReportUsage)?;
+        let mut write = self.store.write().await?;
+        // Once more, with the lock: who was shut out meanwhile, or bound to others, is believed no more.
+        let caller = caller.again(write.reader()).await?;
         let (now, principal) = (time::now(), &caller.principal.id);
         let scope = Scope::of(&caller.principal);
-        let mut write = self.store.write().await?;
         if !write.take_report(principal, &report.vm, report.sequence, now).await? {
             return Ok(false);
         }

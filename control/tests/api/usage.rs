@@ -1,6 +1,8 @@
 //! What gateways counted: reported, counted once, shown.
 
 use serde_json::{Value, json};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::harness::{Answer, Control, Directory};
 
@@ -45,6 +47,43 @@ async fn world(directory: &Directory) -> (Control, Value, String) {
     let key = control.key("billing", &["G-A"]).await;
     let token = control.gateway_token().await;
     (control, key, token)
+}
+
+/// A report that waited for its turn is judged by what its gateway is then.
+#[tokio::test]
+async fn no_report_counts_after_its_gateway_was_revoked() {
+    let directory = Directory::new();
+    let (control, key, token) = world(&directory).await;
+    let list = control.get("/v1/principals").await.done();
+    let gateway = list["principals"][1]["name"].as_str().expect("a name").to_owned();
+    let options = SqliteConnectOptions::new().filename(directory.join("mpgate.sqlite"));
+    let mut connection = options.connect().await.expect("the database");
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await.expect("the lock");
+    let first = report(1, &json!([used(&key)]));
+    let mut waiting = Vec::new();
+    for (method, path, body, token) in [
+        ("DELETE", format!("/v1/{gateway}"), Value::Null, &control.admin),
+        ("POST", "/v1/usageReports".to_owned(), first, &token),
+    ] {
+        let mut request = control.request(method, &path).json(&body).build().expect("a request");
+        let bearer = format!("Bearer {token}").parse().expect("a header");
+        request.headers_mut().insert("authorization", bearer);
+        let client = reqwest::Client::new();
+        let request = reqwest::RequestBuilder::from_parts(client, request);
+        waiting.push(tokio::spawn(Control::send(request)));
+        // Control answers these after it has come to that.
+        for _ in 0..10 {
+            control.get("/v1/measurementConsumers").await.done();
+        }
+    }
+    sqlx::raw_sql("ROLLBACK").execute(&mut connection).await.expect("the lock is given back");
+    let mut statuses = Vec::new();
+    for answer in waiting {
+        statuses.push(answer.await.expect("it ends").expect("an answer").status);
+    }
+    assert_eq!(statuses, [200, 401]);
+    assert_eq!(usage(&control, "").await["usage"], json!([]));
+    connection.close().await.expect("closed");
 }
 
 #[tokio::test]
