@@ -136,8 +136,13 @@ fn invite(stack: &Stack, terminal: Terminal) {
     println!("  gate       http://{gate}/mp/collect");
     println!("  collector  http://{}/events", stack.collector.address());
     println!("  counters   http://{}/stats/prometheus", stack.envoy.admin());
+    println!("  status     http://{}/mpgate/status", stack.envoy.status_address());
     println!("  control    http://{}/v1/measurementConsumers", stack.control.address());
-    println!("             token in {}", stack.control.admin_token_file().display());
+    println!(
+        "             export MPGATE_URL=http://{} MPGATE_TOKEN_FILE={}",
+        stack.control.address(),
+        stack.control.admin_token_file().display()
+    );
     println!("\nSend an event yourself, and then change a character of the secret:\n");
     println!(
         "  curl -i 'http://{gate}/mp/collect?measurement_id={SHOP}&api_secret={}' \\\n    \

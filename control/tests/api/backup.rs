@@ -89,7 +89,7 @@ async fn a_restore_while_control_runs_is_in_force_at_once() {
     let refused = mpgate(&directory, "restore --from backup.sqlite");
     let error = error_of(&refused);
     assert_eq!(refused.status.code(), Some(2), "{error}");
-    assert!(error.contains("7 changes came after") && error.contains("--yes"), "{error}");
+    assert!(error.contains("would be lost: 7 (") && error.contains("--yes"), "{error}");
     assert_eq!(control.everything().await, before);
 
     let old = control.get("/v1/allowlist/changes").await.done();
@@ -328,7 +328,7 @@ async fn a_lost_machine_is_replaced_by_a_backup() {
     assert_eq!(after, before);
     // Once more: nothing came after the backup but the restore itself, and that is said.
     let output = mpgate(&directory, "restore --from backup.sqlite");
-    assert!(error_of(&output).contains("1 changes came after"), "{}", error_of(&output));
+    assert!(error_of(&output).contains("would be lost: 1 ("), "{}", error_of(&output));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -93,7 +93,7 @@ impl fmt::Display for BackupError {
             ),
             Self::Loss(Loss::Later(events)) => write!(
                 out,
-                "{events} changes came after this backup and would be lost (the trail, and what was revoked, stay); \
+                "changes that came after this backup and would be lost: {events} (the trail, and what was revoked, stay); \
                  add --yes"
             ),
             Self::Loss(Loss::Everything) => out.write_str(
