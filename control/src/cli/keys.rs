@@ -134,7 +134,7 @@ const LINES: [Column; 18] = [
     ("CREATED", "createTime", "-"),
     ("NOT BEFORE", "notBefore", "-"),
     ("EXPIRES", "expireTime", "never"),
-    ("REVOKED AT", "revokeTime", "-"),
+    ("REVOKED", "revokeTime", "-"),
     ("LAST USED", "lastUseTime", "-"),
     ("LAST REFUSED", "lastRefuseTime", "-"),
     ("ADVICE", "advice", "-"),

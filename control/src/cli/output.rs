@@ -59,12 +59,13 @@ pub(super) fn one(resource: &Value, columns: &[Column], format: Format) -> Resul
             titles.zip(lines(resource, *column)).map(|(title, line)| vec![title.to_owned(), line])
         })
         .collect();
-    print(&align(&rows))
+    // A title such as SILENT is no state.
+    print(&align(&rows, 1))
 }
 
 /// Prints rows, their columns aligned.
 pub(super) fn table(rows: &[Vec<String>]) -> Result<(), CliError> {
-    print(&align(rows))
+    print(&align(rows, 0))
 }
 
 /// Prints lines of text. Their colours go where nobody would see them.
@@ -124,8 +125,9 @@ pub(super) fn style_of(word: &str) -> Style {
     Style::new().fg_color(Some(color.into()))
 }
 
-/// Columns as wide as their widest cell, two spaces between, none at the end of a line.
-fn align(rows: &[Vec<String>]) -> String {
+/// Columns as wide as their widest cell, two spaces between, none at the end of a line. The first `titles` of
+/// them stay without colour.
+fn align(rows: &[Vec<String>], titles: usize) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<_> = (0..columns)
         .map(|at| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max())
@@ -138,7 +140,7 @@ fn align(rows: &[Vec<String>]) -> String {
         let line = line.join("  ");
         let mut rest = line.trim_end();
         // Each state in its colour; what surrounds it stays as wide as it is.
-        for state in row.iter().filter(|cell| !style_of(cell).is_plain()) {
+        for state in row.iter().skip(titles).filter(|cell| !style_of(cell).is_plain()) {
             if let Some((before, after)) = rest.split_once(state.as_str()) {
                 let style = style_of(state);
                 text.extend([
@@ -186,6 +188,6 @@ mod tests {
     fn columns_are_aligned() {
         let rows =
             [vec!["ID".to_owned(), "ROLE".to_owned()], vec!["übung".to_owned(), "x".to_owned()]];
-        assert_eq!(align(&rows), "ID     ROLE\nübung  x\n");
+        assert_eq!(align(&rows, 0), "ID     ROLE\nübung  x\n");
     }
 }
