@@ -139,6 +139,9 @@ async fn a_migration_that_fails_leaves_the_old_version() {
 async fn a_migration_that_is_killed_is_begun_again() {
     let directory = Directory::new();
     restore(&directory).await;
+    let migrations = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite");
+    let newest = fs::read_dir(migrations).expect("the migrations").count();
+    let whole = ["version 1".to_owned(), format!("version {newest}")];
     for polls in [0, 50, 500, 5_000, 50_000] {
         let mut command = serve(&directory);
         let mut child =
@@ -150,7 +153,7 @@ async fn a_migration_that_is_killed_is_begun_again() {
         wait(&mut child);
         let versions: Vec<_> =
             schema(&directory).await.into_iter().filter(|it| it.starts_with("version ")).collect();
-        assert!(["version 1", "version 2"].contains(&versions[0].as_str()), "{versions:?}");
+        assert!(whole.contains(&versions[0]), "{versions:?}");
     }
     let control = Control::start(&directory);
     assert_eq!(control.key("crm", &["G-B"]).await["revision"], 8);
