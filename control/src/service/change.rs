@@ -66,6 +66,17 @@ pub(super) enum Begun<'a> {
     Before(Outcome),
 }
 
+/// Begins a change. What was done before by a request of the same id is answered at once.
+macro_rules! begin {
+    ($service:expr, $mutation:expr, $permission:expr, $consumer:expr) => {
+        match $service.begin($mutation, $permission, $consumer).await? {
+            $crate::service::change::Begun::Now(change) => change,
+            $crate::service::change::Begun::Before(outcome) => return Ok(outcome),
+        }
+    };
+}
+pub(super) use begin;
+
 impl Outcome {
     /// A resource that was changed, or found as it was to be.
     pub(super) fn of(resource: Value) -> Self {

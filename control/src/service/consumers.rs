@@ -3,7 +3,7 @@
 use mpgate_contract::ConsumerId;
 
 use super::access::{Caller, Permission};
-use super::change::{Begun, Mutation, Outcome, Trace};
+use super::change::{Mutation, Outcome, Trace, begin};
 use super::{Answer, Listed, Listing, Service, resource};
 use crate::model::{Action, Consumer, Refusal};
 use crate::store::{Count, Read};
@@ -19,11 +19,7 @@ impl Service {
         id: &ConsumerId,
         display_name: String,
     ) -> Answer<Outcome> {
-        let begun = self.begin(mutation, Permission::ManageConsumers, None).await?;
-        let mut change = match begun {
-            Begun::Now(change) => change,
-            Begun::Before(outcome) => return Ok(outcome),
-        };
+        let mut change = begin!(self, mutation, Permission::ManageConsumers, None);
         if change.write.consumer(id).await?.is_some() {
             return Err(Refusal::ConsumerExists.into());
         }
@@ -56,11 +52,7 @@ impl Service {
         id: &ConsumerId,
         display_name: Option<String>,
     ) -> Answer<Outcome> {
-        let begun = self.begin(mutation, Permission::ManageConsumers, Some(id)).await?;
-        let mut change = match begun {
-            Begun::Now(change) => change,
-            Begun::Before(outcome) => return Ok(outcome),
-        };
+        let mut change = begin!(self, mutation, Permission::ManageConsumers, Some(id));
         let old = find(change.write.reader(), id).await?;
         let before = resource::consumer(&old);
         change.expect_etag(&before)?;
@@ -87,11 +79,7 @@ impl Service {
         mutation: &Mutation<'_>,
         id: &ConsumerId,
     ) -> Answer<Outcome> {
-        let begun = self.begin(mutation, Permission::ManageConsumers, Some(id)).await?;
-        let mut change = match begun {
-            Begun::Now(change) => change,
-            Begun::Before(outcome) => return Ok(outcome),
-        };
+        let mut change = begin!(self, mutation, Permission::ManageConsumers, Some(id));
         let old = find(change.write.reader(), id).await?;
         let before = resource::consumer(&old);
         change.expect_etag(&before)?;

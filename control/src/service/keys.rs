@@ -7,7 +7,7 @@ use mpgate_contract::{
 use serde_json::{Map, Value};
 
 use super::access::{Caller, Permission};
-use super::change::{Begun, Change, Mutation, Outcome, Trace};
+use super::change::{Change, Mutation, Outcome, Trace, begin};
 use super::grant::{all_of, environment_of, expect_life, expect_strong, whole};
 use super::{Answer, Listed, Listing, Service, advice, consumers, resource};
 use crate::keys::{issue_key, issue_key_id};
@@ -65,11 +65,7 @@ impl Service {
     /// [`Refusal::NoStreamInEnvironment`], [`Refusal::GrantTooLarge`], [`Refusal::KeyEndsInThePast`],
     /// [`Refusal::KeyEndsBeforeItBegins`].
     pub async fn create_key(&self, mutation: &Mutation<'_>, new: NewKey) -> Answer<Outcome> {
-        let begun = self.begin(mutation, Permission::Write, Some(&new.consumer)).await?;
-        let change = match begun {
-            Begun::Now(change) => change,
-            Begun::Before(outcome) => return Ok(outcome),
-        };
+        let change = begin!(self, mutation, Permission::Write, Some(&new.consumer));
         let issued = issue_key()?;
         let outcome = self.add_key(change, new, issued.id, issued.digest, Action::Create).await?;
         Ok(Outcome { secret: Some(issued.secret), ..outcome })
@@ -90,11 +86,7 @@ impl Service {
         if matches!(adopted, Adopted::Digest(_)) {
             mutation.caller.may_to(Permission::AdoptDigest, &new.consumer)?;
         }
-        let begun = self.begin(mutation, Permission::Write, Some(&new.consumer)).await?;
-        let mut change = match begun {
-            Begun::Now(change) => change,
-            Begun::Before(outcome) => return Ok(outcome),
-        };
+        let mut change = begin!(self, mutation, Permission::Write, Some(&new.consumer));
         let digest = match adopted {
             Adopted::Digest(digest) => digest,
             Adopted::Secret(secret) => {
@@ -175,11 +167,7 @@ impl Service {
         id: &KeyId,
         patch: KeyPatch,
     ) -> Answer<Outcome> {
-        let begun = self.begin(mutation, Permission::Write, Some(consumer)).await?;
-        let mut change = match begun {
-            Begun::Now(change) => change,
-            Begun::Before(outcome) => return Ok(outcome),
-        };
+        let mut change = begin!(self, mutation, Permission::Write, Some(consumer));
         let old = find(change.write.reader(), consumer, id).await?;
         let before = resource::key(&old, change.now);
         change.expect_etag(&before)?;
@@ -233,11 +221,7 @@ impl Service {
         id: &KeyId,
         turn: impl FnOnce(&KeyRecord, Seconds) -> Result<Option<(Action, KeyRecord)>, Refusal>,
     ) -> Answer<Outcome> {
-        let begun = self.begin(mutation, Permission::Write, Some(consumer)).await?;
-        let mut change = match begun {
-            Begun::Now(change) => change,
-            Begun::Before(outcome) => return Ok(outcome),
-        };
+        let mut change = begin!(self, mutation, Permission::Write, Some(consumer));
         let old = find(change.write.reader(), consumer, id).await?;
         let before = resource::key(&old, change.now);
         change.expect_etag(&before)?;

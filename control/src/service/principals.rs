@@ -4,7 +4,7 @@ use mpgate_contract::{ConsumerId, Environment};
 use serde_json::Value;
 
 use super::access::{Caller, Permission};
-use super::change::{Begun, Change, Mutation, Outcome, Trace};
+use super::change::{Change, Mutation, Outcome, Trace, begin};
 use super::{Answer, Listed, Listing, Service, resource};
 use crate::keys::{Shown, issue_token, issue_token_id};
 use crate::model::{Action, Principal, Refusal, Role, Seconds, Token, TokenId};
@@ -43,11 +43,7 @@ impl Service {
         mutation: &Mutation<'_>,
         new: NewPrincipal,
     ) -> Answer<Outcome> {
-        let begun = self.begin(mutation, Permission::ManagePrincipals, None).await?;
-        let mut change = match begun {
-            Begun::Now(change) => change,
-            Begun::Before(outcome) => return Ok(outcome),
-        };
+        let mut change = begin!(self, mutation, Permission::ManagePrincipals, None);
         let principal = Principal {
             id: new.id,
             display_name: new.display_name,
@@ -86,11 +82,7 @@ impl Service {
         consumers: Option<Vec<ConsumerId>>,
         environment: Option<Option<Environment>>,
     ) -> Answer<Outcome> {
-        let begun = self.begin(mutation, Permission::ManagePrincipals, None).await?;
-        let mut change = match begun {
-            Begun::Now(change) => change,
-            Begun::Before(outcome) => return Ok(outcome),
-        };
+        let mut change = begin!(self, mutation, Permission::ManagePrincipals, None);
         let old = find_active(&mut change, id).await?;
         let before = resource::principal(&old);
         let mut new = old.clone();
@@ -118,11 +110,7 @@ impl Service {
         id: &PrincipalId,
         overlap: Seconds,
     ) -> Answer<Outcome> {
-        let begun = self.begin(mutation, Permission::ManagePrincipals, None).await?;
-        let mut change = match begun {
-            Begun::Now(change) => change,
-            Begun::Before(outcome) => return Ok(outcome),
-        };
+        let mut change = begin!(self, mutation, Permission::ManagePrincipals, None);
         let old = find_active(&mut change, id).await?;
         if !(0..=OVERLAP_MAX).contains(&overlap) {
             return Err(Refusal::Invalid("overlap", "An overlap is 0 to 30 days.").into());
@@ -155,11 +143,7 @@ impl Service {
         mutation: &Mutation<'_>,
         id: &PrincipalId,
     ) -> Answer<Outcome> {
-        let begun = self.begin(mutation, Permission::ManagePrincipals, None).await?;
-        let mut change = match begun {
-            Begun::Now(change) => change,
-            Begun::Before(outcome) => return Ok(outcome),
-        };
+        let mut change = begin!(self, mutation, Permission::ManagePrincipals, None);
         let old = find(change.write.reader(), id).await?;
         let before = resource::principal(&old);
         change.expect_etag(&before)?;
@@ -195,11 +179,7 @@ impl Service {
         id: &PrincipalId,
         token: &TokenId,
     ) -> Answer<Outcome> {
-        let begun = self.begin(mutation, Permission::ManagePrincipals, None).await?;
-        let mut change = match begun {
-            Begun::Now(change) => change,
-            Begun::Before(outcome) => return Ok(outcome),
-        };
+        let mut change = begin!(self, mutation, Permission::ManagePrincipals, None);
         let now = change.now;
         let principal = find(change.write.reader(), id).await?;
         let tokens = change.write.tokens(id).await?;

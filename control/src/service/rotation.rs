@@ -4,7 +4,7 @@ use mpgate_contract::{ConsumerId, Grant, KeyId};
 use serde_json::{Map, Value};
 
 use super::access::Permission;
-use super::change::{Begun, Mutation, Outcome};
+use super::change::{Mutation, Outcome, begin};
 use super::grant::{expect_life, whole};
 use super::keys::{commit_beside, find};
 use super::{Answer, Service, resource};
@@ -42,11 +42,7 @@ impl Service {
         id: &KeyId,
         rotation: Rotation,
     ) -> Answer<Outcome> {
-        let begun = self.begin(mutation, Permission::Write, Some(consumer)).await?;
-        let mut change = match begun {
-            Begun::Now(change) => change,
-            Begun::Before(outcome) => return Ok(outcome),
-        };
+        let mut change = begin!(self, mutation, Permission::Write, Some(consumer));
         let now = change.now;
         let mut old = find(change.write.reader(), consumer, id).await?;
         let before = resource::key(&old, now);
@@ -115,15 +111,7 @@ impl Service {
         consumer: &ConsumerId,
         id: &KeyId,
     ) -> Answer<Outcome> {
-        self.end_key(mutation, consumer, id, |old, _| match old.state {
-            KeyState::Active => {
-                let new = KeyRecord { state: KeyState::Disabled, ..old.clone() };
-                Ok(Some((Action::Disable, new)))
-            }
-            KeyState::Disabled => Ok(None),
-            KeyState::Revoked => Err(Refusal::KeyIs(old.state)),
-        })
-        .await
+        self.turn_key(mutation, consumer, id, Action::Disable, KeyState::Disabled).await
     }
 
     /// Puts a disabled key back into force; one that is in force stays as it is.
@@ -136,13 +124,23 @@ impl Service {
         consumer: &ConsumerId,
         id: &KeyId,
     ) -> Answer<Outcome> {
+        self.turn_key(mutation, consumer, id, Action::Enable, KeyState::Active).await
+    }
+
+    async fn turn_key(
+        &self,
+        mutation: &Mutation<'_>,
+        consumer: &ConsumerId,
+        id: &KeyId,
+        action: Action,
+        to: KeyState,
+    ) -> Answer<Outcome> {
         self.end_key(mutation, consumer, id, |old, _| match old.state {
-            KeyState::Disabled => {
-                let new = KeyRecord { state: KeyState::Active, ..old.clone() };
-                Ok(Some((Action::Enable, new)))
-            }
-            KeyState::Active => Ok(None),
             KeyState::Revoked => Err(Refusal::KeyIs(old.state)),
+            state if state == to => Ok(None),
+            KeyState::Active | KeyState::Disabled => {
+                Ok(Some((action, KeyRecord { state: to, ..old.clone() })))
+            }
         })
         .await
     }

@@ -4,7 +4,7 @@ use mpgate_contract::{ConsumerId, State, Stream, StreamId, UpstreamSecret};
 use serde_json::Value;
 
 use super::access::{Caller, Permission};
-use super::change::{Begun, Mutation, Outcome, Trace};
+use super::change::{Mutation, Outcome, Trace, begin};
 use super::{Answer, Listed, Listing, Service, consumers, resource};
 use crate::model::{Action, Refusal, StreamPatch, StreamRecord};
 use crate::store::{Count, Read};
@@ -26,11 +26,7 @@ impl Service {
     /// [`Refusal::TooMany`], [`Refusal::SecretNeedsAdmin`].
     pub async fn create_stream(&self, mutation: &Mutation<'_>, new: NewStream) -> Answer<Outcome> {
         let consumer = new.stream.consumer.clone();
-        let begun = self.begin(mutation, Permission::Write, Some(&consumer)).await?;
-        let mut change = match begun {
-            Begun::Now(change) => change,
-            Begun::Before(outcome) => return Ok(outcome),
-        };
+        let mut change = begin!(self, mutation, Permission::Write, Some(&consumer));
         expect_own_choice(change.caller(), &new.stream.upstream_secret)?;
         consumers::expect_active(change.write.reader(), &consumer).await?;
         if change.write.active_stream(&new.stream.id).await?.is_some() {
@@ -72,11 +68,7 @@ impl Service {
         id: &StreamId,
         patch: StreamPatch,
     ) -> Answer<Outcome> {
-        let begun = self.begin(mutation, Permission::Write, Some(consumer)).await?;
-        let mut change = match begun {
-            Begun::Now(change) => change,
-            Begun::Before(outcome) => return Ok(outcome),
-        };
+        let mut change = begin!(self, mutation, Permission::Write, Some(consumer));
         let old = find(change.write.reader(), consumer, id).await?;
         let before = resource::stream(&old);
         change.expect_etag(&before)?;
@@ -113,11 +105,7 @@ impl Service {
         consumer: &ConsumerId,
         id: &StreamId,
     ) -> Answer<Outcome> {
-        let begun = self.begin(mutation, Permission::Write, Some(consumer)).await?;
-        let mut change = match begun {
-            Begun::Now(change) => change,
-            Begun::Before(outcome) => return Ok(outcome),
-        };
+        let mut change = begin!(self, mutation, Permission::Write, Some(consumer));
         let old = find(change.write.reader(), consumer, id).await?;
         let before = resource::stream(&old);
         change.expect_etag(&before)?;
