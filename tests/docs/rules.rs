@@ -1,0 +1,57 @@
+//! Every fenced block says what it is: a transcript, which is played; another language; or a shell
+//! command that is not played, and then this file says why.
+
+use std::collections::BTreeSet;
+
+use crate::{blocks, pages};
+
+/// What is no command.
+const LANGUAGES: [&str; 10] =
+    ["diff", "html", "ini", "json", "promql", "proto", "rust", "text", "toml", "yaml"];
+
+/// A shell command that is not played: its page, how it begins, and why.
+const NOT_PLAYED: [(&str, &str, &str); 3] = [
+    (
+        "README.md",
+        "cargo xtask demo",
+        "builds; CI runs 'test', whose end-to-end tests start the same",
+    ),
+    ("CONTRIBUTING.md", "cargo xtask demo", "the same"),
+    ("README.md", "cargo build", "builds; what it builds is on the PATH of what is played"),
+];
+
+#[test]
+fn every_block_says_what_it_is() {
+    let mut broken = Vec::new();
+    let mut met = BTreeSet::new();
+    for page in pages() {
+        for block in blocks(&page).unwrap_or_else(|error| panic!("{error:#}")) {
+            let first = block.lines.first().cloned().unwrap_or_default();
+            let listed = NOT_PLAYED
+                .iter()
+                .position(|(of, begins, _)| *of == page && first.starts_with(begins));
+            let is_known = match block.kind() {
+                "console" => true,
+                "sh" => listed.is_some(),
+                kind => LANGUAGES.contains(&kind),
+            };
+            if block.kind() == "sh" {
+                met.extend(listed);
+            }
+            if !is_known {
+                broken.push(format!("{page}:{}: ```{} {first}", block.line, block.info));
+            }
+        }
+    }
+    for (number, (page, begins, _)) in NOT_PLAYED.iter().enumerate() {
+        if !met.contains(&number) {
+            broken.push(format!("{page} has no block any more that begins with '{begins}'"));
+        }
+    }
+    assert!(
+        broken.is_empty(),
+        "a block is `console` (played), another language, or `sh` and in NOT_PLAYED with its \
+         reason:\n  {}",
+        broken.join("\n  ")
+    );
+}
