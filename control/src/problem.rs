@@ -1,7 +1,7 @@
 //! What a refused request is told: what was wrong, where, and what to do. The same words for HTTP and
 //! gRPC. Never a secret, and never what belongs to somebody else.
 
-use crate::model::{KeyState, Refusal};
+use crate::model::{KeyState, Refusal, TotalFault};
 use crate::service::Error;
 use crate::store::StoreError;
 
@@ -84,6 +84,8 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
     /// The member or parameter at fault.
     pub(crate) field: Option<String>,
+    /// All members at fault, where a request can have several.
+    pub(crate) faults: Vec<(String, String)>,
     /// When to ask again, in seconds.
     pub(crate) retry_after: Option<u64>,
     /// Whether the log has been told, or need not be: the request then has no line of its own.
@@ -92,12 +94,29 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into(), field: None, retry_after: None, is_logged: false }
+        Self {
+            reason,
+            detail: detail.into(),
+            field: None,
+            faults: Vec::new(),
+            retry_after: None,
+            is_logged: false,
+        }
     }
 
     /// A member or parameter that is wrong.
     pub(crate) fn field(field: &str, detail: impl Into<String>) -> Self {
         Self { field: Some(field.to_owned()), ..Self::new(Reason::InvalidArgument, detail) }
+    }
+
+    /// Totals that are wrong. The first is the field and the detail, as where there is only one.
+    pub(crate) fn totals(faults: Vec<TotalFault>) -> Self {
+        let faults: Vec<_> = faults
+            .into_iter()
+            .map(|fault| (format!("totals[{}].{}", fault.place, fault.member), fault.rule))
+            .collect();
+        let first = faults.first().cloned().unwrap_or_default();
+        Self { faults, ..Self::field(&first.0, first.1) }
     }
 
     /// Control failed; the log has more.
@@ -287,6 +306,7 @@ impl From<Refusal> for Problem {
             ),
             Refusal::TokenEnded => Self::new(Reason::Unauthenticated, TOKEN_UNKNOWN),
             Refusal::NoToken => Self::new(NotFound, "The principal has no such token."),
+            Refusal::Totals(faults) => Self::totals(faults),
             Refusal::NoGateway => {
                 Self::new(NotFound, "No gateway of this name was seen in the last day.")
             }

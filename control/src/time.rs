@@ -38,6 +38,27 @@ pub(crate) fn parse(text: &str) -> Result<Seconds, &'static str> {
     }
 }
 
+/// `2026-08-01`: the day of UTC that this is in.
+pub(crate) fn to_day(seconds: Seconds) -> String {
+    let text = to_text(seconds);
+    text.split_once('T').map_or(text.clone(), |(day, _)| day.to_owned())
+}
+
+/// Reads a day of UTC, as the second with which it begins.
+///
+/// # Errors
+/// A sentence that says the rule.
+pub(crate) fn parse_day(text: &str) -> Result<Seconds, &'static str> {
+    const RULE: &str = "a day is a date of UTC, like 2026-08-01";
+    if text.len() != 10 {
+        return Err(RULE);
+    }
+    match parse(&format!("{text}T00:00:00Z")) {
+        Ok(seconds) => Ok(seconds),
+        Err(_) => Err(RULE),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +83,15 @@ mod tests {
             "1785585600",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn days_of_utc() {
+        assert_eq!(parse_day("2026-08-01"), Ok(1_785_542_400));
+        assert_eq!(to_day(1_785_585_600), "2026-08-01");
+        for bad in ["", "2026-8-1", "2026-13-01", "2026-02-29", "01.08.2026", "2026-08-01T"] {
+            assert!(parse_day(bad).is_err(), "{bad}");
         }
     }
 }

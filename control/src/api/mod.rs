@@ -15,6 +15,7 @@ mod openapi;
 mod pages;
 mod principals;
 pub(crate) mod problem;
+mod reconcile;
 mod streams;
 mod usage;
 mod verbs;
@@ -65,8 +66,8 @@ const PRINCIPAL: &str = "/v1/principals/{principal}";
 
 fn routes() -> Vec<Route> {
     use Permission::{
-        ManageConsumers, ManagePrincipals, Read, ReadAudit, ReadChanges, ReadGateways, ReportUsage,
-        Write,
+        ManageConsumers, ManagePrincipals, Read, ReadAudit, ReadChanges, ReadGateways, Reconcile,
+        ReportUsage, Write,
     };
     const STREAMS: &str = "/v1/measurementConsumers/{mc}/dataStreams";
     const STREAM: &str = "/v1/measurementConsumers/{mc}/dataStreams/{stream}";
@@ -76,6 +77,13 @@ fn routes() -> Vec<Route> {
         ("/v1/measurementConsumers", ManageConsumers, post(consumers::create)),
         (CONSUMER, Read, get(consumers::get)),
         (CONSUMER, ManageConsumers, patch(consumers::patch).delete(consumers::delete)),
+        // `{mc}:reconcile`: see `verbs`.
+        (
+            CONSUMER,
+            Reconcile,
+            post(reconcile::post).layer(DefaultBodyLimit::max(reconcile::RECONCILE_BYTES_MAX)),
+        ),
+        ("/v1/measurementConsumers/{mc}/reconciliations", Read, get(reconcile::list)),
         (STREAMS, Read, get(streams::list)),
         (STREAMS, Write, post(streams::create)),
         (STREAM, Read, get(streams::get)),

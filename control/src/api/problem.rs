@@ -40,6 +40,14 @@ struct Wire<'a> {
     reason: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    faults: Vec<Fault<'a>>,
+}
+
+#[derive(Serialize)]
+struct Fault<'a> {
+    field: &'a str,
+    detail: &'a str,
 }
 
 impl Problem {
@@ -75,6 +83,7 @@ impl IntoResponse for Problem {
             detail: &self.detail,
             reason: self.reason.label(),
             field: self.field.as_deref(),
+            faults: self.faults.iter().map(|(field, detail)| Fault { field, detail }).collect(),
         };
         let body = serde_json::to_vec(&wire).unwrap_or_default();
         let mut response = (status, body).into_response();

@@ -23,7 +23,7 @@ pub(super) const OF_KEYS: Verbs =
 
 /// Of consumers.
 pub(super) const OF_CONSUMERS: Verbs =
-    Verbs { changes: &[], reads: &["usage"], allow: "GET,HEAD,PATCH,DELETE" };
+    Verbs { changes: &["reconcile"], reads: &["usage"], allow: "GET,HEAD,PATCH,DELETE" };
 
 /// Of principals.
 pub(super) const OF_PRINCIPALS: Verbs =

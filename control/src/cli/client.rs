@@ -97,6 +97,18 @@ impl Client {
         query: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Value, CliError> {
+        let (status, answer) = self.exchange(method, path, query, body).await?;
+        if status.is_success() { Ok(answer) } else { Err(self.refused(status, &answer)) }
+    }
+
+    /// What control answers, be it a refusal.
+    pub(super) async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<(StatusCode, Value), CliError> {
         let mut url = self.base.clone();
         url.set_path(path);
         if !query.is_empty() {
@@ -117,7 +129,7 @@ impl Client {
         }
         let bytes = response.bytes().await.map_err(|error| self.unreachable(&error))?;
         let answer: Value = serde_json::from_slice(&bytes).map_err(|_| self.not_control())?;
-        if status.is_success() { Ok(answer) } else { Err(self.refused(status, &answer)) }
+        Ok((status, answer))
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> CliError {
@@ -146,7 +158,7 @@ impl Client {
     }
 
     /// A problem in one line: what, where, and what to do.
-    fn refused(&self, status: StatusCode, problem: &Value) -> CliError {
+    pub(super) fn refused(&self, status: StatusCode, problem: &Value) -> CliError {
         let detail = problem["detail"].as_str().unwrap_or("no reason given");
         let reason = problem["reason"].as_str().unwrap_or("refused");
         let place = problem["field"].as_str().map(|field| format!("{field}: ")).unwrap_or_default();

@@ -18,6 +18,7 @@ mod limits;
 mod mutation;
 mod output;
 mod principals;
+mod reconcile;
 mod restore;
 mod secret;
 mod session;
@@ -59,6 +60,7 @@ Exit status:
   2  the command line or a setting is wrong
   3  done, but not yet in force on every gateway (--wait)
   4  control cannot be reached
+  5  done, and more is missing than --max-gap allows (reconcile)
 
 Examples:
   mpgate serve --database mpgate.sqlite --admin-token-file admin-token
@@ -93,6 +95,8 @@ enum Command {
     Audit(audit::AuditArgs),
     /// What the gates counted of each sender's keys
     Usage(usage::UsageArgs),
+    /// Hold a backend's own totals against what the gates counted
+    Reconcile(reconcile::ReconcileArgs),
     /// The list that the gates get
     Allowlist(Remote<allowlist::Verb>),
     /// Write what control holds to a new file, while it runs
@@ -171,6 +175,8 @@ enum CliError {
     NotYet(String),
     /// Control cannot be reached.
     Unreachable(String),
+    /// It is done, and what a backend says and what the gates counted are too far apart.
+    Gap(String),
 }
 
 impl CliError {
@@ -180,14 +186,18 @@ impl CliError {
             Self::Usage(_) => 2,
             Self::NotYet(_) => 3,
             Self::Unreachable(_) => 4,
+            Self::Gap(_) => 5,
         })
     }
 }
 
 impl fmt::Display for CliError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Usage(text) | Self::Failed(text) | Self::NotYet(text) | Self::Unreachable(text)) =
-            self;
+        let (Self::Usage(text)
+        | Self::Failed(text)
+        | Self::NotYet(text)
+        | Self::Unreachable(text)
+        | Self::Gap(text)) = self;
         out.write_str(text)
     }
 }
@@ -240,6 +250,7 @@ async fn run_command(command: Command) -> Result<(), CliError> {
         }
         Command::Audit(arguments) => audit::run(arguments).await,
         Command::Usage(arguments) => usage::run(arguments).await,
+        Command::Reconcile(arguments) => reconcile::run(arguments).await,
         Command::Allowlist(remote) => {
             allowlist::run(remote.verb, &Session::open(&remote.options)?).await
         }

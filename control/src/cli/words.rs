@@ -38,6 +38,8 @@ pub(super) enum Role {
     Owner,
     /// Looks at its consumers, and changes nothing.
     Viewer,
+    /// Posts its consumers' totals (`mpgate reconcile`), and does nothing else.
+    Reporter,
     /// Reads the allowlist's changes.
     Gateway,
 }

@@ -7,6 +7,7 @@ mod gateway;
 mod key;
 mod page;
 mod principal;
+mod reconciliation;
 mod refusal;
 mod stream;
 mod usage;
@@ -17,7 +18,8 @@ pub use gateway::{Gateway, GatewayId, Scope};
 pub use key::{KeyPatch, KeyRecord, KeyState, KeyUse, Origin};
 pub use page::{Part, Slice};
 pub use principal::{Principal, Role, Token, TokenId};
-pub use refusal::Refusal;
+pub use reconciliation::{DAY_SECONDS, Measure, Reconciliation, SenderDay, Total, ValueTotal};
+pub use refusal::{Refusal, TotalFault};
 pub use stream::{StreamPatch, StreamRecord};
 pub use usage::{Counted, Span, UsageCount, UsageQuery, UsageSum};
 

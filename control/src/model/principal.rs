@@ -16,13 +16,16 @@ pub enum Role {
     Owner,
     /// Look at everything, or at the consumers it is bound to.
     Viewer,
+    /// Post the totals of the consumers it is bound to, and nothing else: a backend's nightly job.
+    Reporter,
     /// Read the allowlist's changes and report what it saw.
     Gateway,
 }
 
 impl Role {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 4] = [Self::Admin, Self::Owner, Self::Viewer, Self::Gateway];
+    pub const ALL: [Self; 5] =
+        [Self::Admin, Self::Owner, Self::Viewer, Self::Reporter, Self::Gateway];
 
     /// The word for it: on the wire, in the database, in logs.
     #[must_use]
@@ -31,6 +34,7 @@ impl Role {
             Self::Admin => "admin",
             Self::Owner => "owner",
             Self::Viewer => "viewer",
+            Self::Reporter => "reporter",
             Self::Gateway => "gateway",
         }
     }
@@ -51,7 +55,7 @@ pub struct Principal {
     pub display_name: String,
     /// What it may do.
     pub role: Role,
-    /// The consumers it is bound to. An owner has at least one; a viewer or gateway without any sees all.
+    /// The consumers it is bound to. An owner or reporter has at least one; a viewer or gateway without any sees all.
     pub consumers: Vec<ConsumerId>,
     /// The environment a gateway is bound to; without one it serves all.
     pub environment: Option<Environment>,

@@ -75,4 +75,17 @@ pub enum Refusal {
     LastAdmin,
     /// No such gateway was seen lately.
     NoGateway,
+    /// These totals are wrong, in the order in which they came.
+    Totals(Vec<TotalFault>),
+}
+
+/// What is wrong with one of the totals that were posted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TotalFault {
+    /// Which one, from 0.
+    pub place: usize,
+    /// Which member of it.
+    pub member: &'static str,
+    /// The rule.
+    pub rule: String,
 }

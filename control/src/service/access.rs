@@ -50,11 +50,13 @@ pub enum Permission {
     ReadChanges,
     /// Tell what was counted of keys.
     ReportUsage,
+    /// Post a consumer's own totals.
+    Reconcile,
 }
 
 impl Permission {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Read,
         Self::Write,
         Self::ManageConsumers,
@@ -65,6 +67,7 @@ impl Permission {
         Self::ReadGateways,
         Self::ReadChanges,
         Self::ReportUsage,
+        Self::Reconcile,
     ];
 }
 
@@ -81,14 +84,15 @@ enum Reach {
 
 /// The table.
 const fn reach(role: Role, permission: Permission) -> Reach {
-    use Permission::{Read, ReadAudit, ReadChanges, ReadGateways, ReportUsage, Write};
+    use Permission::{Read, ReadAudit, ReadChanges, ReadGateways, Reconcile, ReportUsage, Write};
     match (role, permission) {
         // Numbers are the gates' own: not even an administrator makes them up.
         (Role::Admin, ReportUsage) => Reach::Nobody,
         (Role::Admin, _) | (Role::Gateway, ReadChanges | ReportUsage) => Reach::All,
-        (Role::Owner, Read | Write | ReadAudit | ReadGateways)
-        | (Role::Viewer, Read | ReadAudit | ReadGateways) => Reach::Own,
-        (Role::Owner | Role::Viewer | Role::Gateway, _) => Reach::Nobody,
+        (Role::Owner, Read | Write | ReadAudit | ReadGateways | Reconcile)
+        | (Role::Viewer, Read | ReadAudit | ReadGateways)
+        | (Role::Reporter, Reconcile) => Reach::Own,
+        (Role::Owner | Role::Viewer | Role::Reporter | Role::Gateway, _) => Reach::Nobody,
     }
 }
 

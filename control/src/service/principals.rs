@@ -293,6 +293,10 @@ async fn expect_fit(read: &mut dyn Read, principal: &Principal) -> Answer<()> {
         Role::Owner if bound == 0 => {
             Some(("measurementConsumers", "An owner is bound to the consumers it owns; name them."))
         }
+        Role::Reporter if bound == 0 => Some((
+            "measurementConsumers",
+            "A reporter is bound to the consumers whose totals it posts; name them.",
+        )),
         Role::Admin if bound > 0 => Some((
             "measurementConsumers",
             "An admin may do everything; an owner is bound to consumers.",

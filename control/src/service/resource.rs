@@ -5,8 +5,8 @@ use mpgate_contract::{ConsumerId, KeyId, State};
 use serde_json::{Map, Value, json};
 
 use crate::model::{
-    AuditEvent, Consumer, Gateway, KeyRecord, KeyState, KeyUse, Principal, Seconds, StreamRecord,
-    Token,
+    AuditEvent, Consumer, Gateway, KeyRecord, KeyState, KeyUse, Measure, Principal, Reconciliation,
+    Seconds, StreamRecord, Token,
 };
 use crate::time::to_text;
 
@@ -187,5 +187,39 @@ pub(super) fn gateway(
         "lag": head.saturating_sub(gateway.revision),
         "lastSeenTime": to_text(gateway.last_seen_time),
         "state": if is_live { "LIVE" } else { "SILENT" },
+    }))
+}
+
+/// A total beside what the gates had counted.
+pub(super) fn reconciliation(one: &Reconciliation) -> Value {
+    let gap = |posted: i64, counted: Option<i64>| counted.map(|it| posted.saturating_sub(it));
+    let (state, reason) = match one.measure {
+        Measure::Measured => ("MEASURED", None),
+        Measure::Partly => ("PARTLY_MEASURED", None),
+        Measure::BodiesNotRead => ("UNMEASURED", Some("BODIES_NOT_READ")),
+        Measure::EventNotNamed => ("UNMEASURED", Some("EVENT_NOT_NAMED")),
+    };
+    let values = one.values.iter().map(|value| {
+        object(json!({
+            "currency": value.currency,
+            "valueMicros": value.micros,
+            "gateValueMicros": value.gate_micros,
+            "gapValueMicros": gap(value.micros, value.gate_micros),
+        }))
+    });
+    object(json!({
+        "sender": one.of.sender,
+        "stream": one.of.stream,
+        "event": one.event,
+        "day": crate::time::to_day(one.of.day),
+        "state": state,
+        "unmeasuredReason": reason,
+        "count": one.count,
+        "gateCount": one.gate_count,
+        "gapEvents": gap(one.count, one.gate_count),
+        "completenessRatio": one.completeness(),
+        "values": values.collect::<Vec<_>>(),
+        "principal": format!("principals/{}", one.principal),
+        "reconcileTime": to_text(one.reconcile_time),
     }))
 }

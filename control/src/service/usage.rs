@@ -16,7 +16,7 @@ use crate::model::{
 use crate::time;
 
 /// How long the hours are kept.
-const KEPT_SECONDS: Seconds = 400 * 24 * 60 * 60;
+pub(super) const KEPT_SECONDS: Seconds = 400 * 24 * 60 * 60;
 
 /// How long a VM that says nothing is remembered. A report that comes again later counts again.
 const REPORTER_SECONDS: Seconds = 30 * 24 * 60 * 60;
@@ -25,7 +25,7 @@ const REPORTER_SECONDS: Seconds = 30 * 24 * 60 * 60;
 const FORGET_LIMIT: u32 = 1_000;
 
 /// Sums read for one answer.
-const SUMS_MAX: u32 = 100_000;
+pub(super) const SUMS_MAX: u32 = 100_000;
 
 /// What sums are asked for.
 #[derive(Clone, Debug)]

@@ -12,8 +12,9 @@ use mpgate_contract::{ConsumerId, Digest, Environment, KeyId, State, StreamId};
 use tokio::sync::watch;
 
 use crate::model::{
-    AuditEvent, Consumer, Gateway, GatewayId, KeyRecord, KeyUse, Part, Principal, Scope, Seconds,
-    Slice, StreamRecord, Token, TokenId, UsageCount, UsageQuery, UsageSum,
+    AuditEvent, Consumer, Gateway, GatewayId, KeyRecord, KeyUse, Part, Principal, Reconciliation,
+    Scope, Seconds, SenderDay, Slice, StreamRecord, Token, TokenId, UsageCount, UsageQuery,
+    UsageSum,
 };
 use crate::names::PrincipalId;
 
@@ -162,6 +163,17 @@ pub trait Read: Send {
     /// What the gates counted, by span, key, stream and name, in that order.
     async fn usage(&mut self, query: &UsageQuery) -> Stored<Vec<UsageSum>>;
 
+    /// The senders of a consumer's keys, those of revoked keys too.
+    async fn senders(&mut self, consumer: &ConsumerId) -> Stored<Vec<String>>;
+    /// What backends posted of a consumer, in the order in which it came.
+    async fn reconciliations(
+        &mut self,
+        consumer: &ConsumerId,
+        slice: Slice,
+    ) -> Stored<Part<Reconciliation>>;
+    /// The newest day of each consumer, sender and stream, in this order; up to `limit` events.
+    async fn newest_reconciliations(&mut self, limit: u32) -> Stored<Vec<Reconciliation>>;
+
     /// A principal, revoked or not.
     async fn principal(&mut self, id: &PrincipalId) -> Stored<Option<Principal>>;
     /// Principals, in the order in which they came.
@@ -227,7 +239,14 @@ pub trait Write: Read {
     ) -> Stored<bool>;
     /// Adds to the hours of keys that are known.
     async fn add_usage(&mut self, counts: &[UsageCount]) -> Stored<()>;
-    /// Forgets up to `limit` numbers of hours, and VMs, from before these times; how many.
+    /// Puts these in the place of what was kept of a consumer's sender, stream and day.
+    async fn put_reconciliations(
+        &mut self,
+        consumer: &ConsumerId,
+        of: &SenderDay,
+        all: &[Reconciliation],
+    ) -> Stored<()>;
+    /// Forgets up to `limit` numbers of hours, and of days, and VMs, from before these times; how many.
     async fn forget_usage(&mut self, hours: Seconds, vms: Seconds, limit: u32) -> Stored<u64>;
 
     /// Adds a principal.

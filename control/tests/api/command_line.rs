@@ -4,6 +4,7 @@ mod check;
 mod doctor;
 mod ends;
 mod life;
+mod reconcile;
 mod secrets;
 mod settings;
 

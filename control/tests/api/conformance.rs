@@ -2,6 +2,7 @@
 //! of them on one kind of database.
 
 mod lists;
+mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,9 @@ use serde_json::json;
 use self::lists::{
     a_request_is_remembered, counts_leave_out_what_is_over, gateways_are_remembered_for_a_while,
     lists_come_in_parts, uses_only_grow,
+};
+use self::usage::{
+    a_report_is_taken_once, a_senders_day_is_replaced, counts_add_up, what_is_old_is_forgotten,
 };
 use crate::harness::Directory;
 
@@ -51,6 +55,10 @@ suite!(
     uses_only_grow,
     gateways_are_remembered_for_a_while,
     a_request_is_remembered,
+    a_report_is_taken_once,
+    counts_add_up,
+    a_senders_day_is_replaced,
+    what_is_old_is_forgotten,
 );
 
 const NOW: i64 = 1_795_257_872;

@@ -15,6 +15,7 @@ mod kills;
 mod life;
 mod old_database;
 mod openapi;
+mod reconcile;
 mod resources;
 mod rights;
 mod schema;

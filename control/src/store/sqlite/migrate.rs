@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0001_allowlist.sql"),
     include_str!("../../../migrations/sqlite/0002_control.sql"),
     include_str!("../../../migrations/sqlite/0003_usage.sql"),
+    include_str!("../../../migrations/sqlite/0004_reconciliations.sql"),
 ];
 
 /// What `PRAGMA application_id` says of our files ("mpgt").

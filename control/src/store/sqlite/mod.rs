@@ -12,6 +12,7 @@ mod gateways;
 mod keys;
 mod migrate;
 mod principals;
+mod reconciliations;
 mod restore;
 mod row;
 mod session;

@@ -184,8 +184,8 @@ const TABLES: [&str; 7] =
     ["allowlist", "consumers", "principals", "tokens", "streams", "api_keys", "live_grants"];
 
 /// Tables that go on where the backup is an earlier state: what was seen stays seen, and the trail stays.
-const OF_THE_LINE: [&str; 5] =
-    ["key_uses", "usage_counts", "usage_reporters", "requests", "audit_events"];
+const OF_THE_LINE: [&str; 6] =
+    ["key_uses", "usage_counts", "usage_reporters", "reconciliations", "requests", "audit_events"];
 
 /// Revisions that were given out are not given out again.
 const KEEP_HEAD: &str = "UPDATE main.allowlist SET head = max(head, (SELECT head FROM own_list))";
@@ -246,6 +246,8 @@ const KEEP_REVOKED: &str = "
     DELETE FROM main.usage_counts WHERE key_id NOT IN (SELECT key_id FROM main.api_keys);
     DELETE FROM main.usage_reporters
         WHERE principal_id NOT IN (SELECT principal_id FROM main.principals);
+    DELETE FROM main.reconciliations
+        WHERE consumer_id NOT IN (SELECT consumer_id FROM main.consumers);
     DELETE FROM main.requests;
     INSERT INTO main.requests SELECT * FROM backup.requests;";
 

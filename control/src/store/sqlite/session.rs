@@ -5,10 +5,13 @@ use mpgate_contract::{ConsumerId, Digest, Environment, KeyId, StreamId};
 use sqlx::{Row as _, Sqlite, Transaction};
 use tokio::sync::watch;
 
-use super::{audit, consumers, feed, gateways, keys, principals, row, streams, usage};
+use super::{
+    audit, consumers, feed, gateways, keys, principals, reconciliations, row, streams, usage,
+};
 use crate::model::{
-    AuditEvent, Consumer, Gateway, GatewayId, KeyRecord, KeyUse, Part, Principal, Scope, Seconds,
-    Slice, StreamRecord, Token, TokenId, UsageCount, UsageQuery, UsageSum,
+    AuditEvent, Consumer, Gateway, GatewayId, KeyRecord, KeyUse, Part, Principal, Reconciliation,
+    Scope, Seconds, SenderDay, Slice, StreamRecord, Token, TokenId, UsageCount, UsageQuery,
+    UsageSum,
 };
 use crate::names::PrincipalId;
 use crate::store::{Count, DoneRequest, FeedRows, InUse, Read, Standing, Stored, Write};
@@ -111,6 +114,22 @@ impl Read for Session {
 
     async fn usage(&mut self, query: &UsageQuery) -> Stored<Vec<UsageSum>> {
         usage::sums(&mut self.transaction, query).await
+    }
+
+    async fn senders(&mut self, consumer: &ConsumerId) -> Stored<Vec<String>> {
+        reconciliations::senders(&mut self.transaction, consumer).await
+    }
+
+    async fn reconciliations(
+        &mut self,
+        consumer: &ConsumerId,
+        slice: Slice,
+    ) -> Stored<Part<Reconciliation>> {
+        reconciliations::list(&mut self.transaction, consumer, slice).await
+    }
+
+    async fn newest_reconciliations(&mut self, limit: u32) -> Stored<Vec<Reconciliation>> {
+        reconciliations::newest(&mut self.transaction, limit).await
     }
 
     async fn principal(&mut self, id: &PrincipalId) -> Stored<Option<Principal>> {
@@ -217,6 +236,15 @@ impl Write for Session {
 
     async fn add_usage(&mut self, counts: &[UsageCount]) -> Stored<()> {
         usage::add(&mut self.transaction, counts).await
+    }
+
+    async fn put_reconciliations(
+        &mut self,
+        consumer: &ConsumerId,
+        of: &SenderDay,
+        all: &[Reconciliation],
+    ) -> Stored<()> {
+        reconciliations::put(&mut self.transaction, consumer, of, all).await
     }
 
     async fn forget_usage(&mut self, hours: Seconds, vms: Seconds, limit: u32) -> Stored<u64> {

@@ -19,20 +19,22 @@ enum Reach {
 use Reach::{All, Nobody, Own};
 
 /// The kinds, in the order of the columns.
-const KINDS: [&str; 5] = ["admin", "owner", "viewer", "bound viewer", "gateway"];
+const KINDS: [&str; 6] = ["admin", "owner", "viewer", "bound viewer", "gateway", "reporter"];
 
-const READERS: [Reach; 5] = [All, Own, All, Own, Nobody];
-const WRITERS: [Reach; 5] = [All, Own, Nobody, Nobody, Nobody];
-const ADMINS: [Reach; 5] = [All, Nobody, Nobody, Nobody, Nobody];
-const FEED: [Reach; 5] = [All, Nobody, Nobody, Nobody, All];
-const GATES: [Reach; 5] = [Nobody, Nobody, Nobody, Nobody, All];
-const OPEN: [Reach; 5] = [All, All, All, All, All];
+const READERS: [Reach; 6] = [All, Own, All, Own, Nobody, Nobody];
+const WRITERS: [Reach; 6] = [All, Own, Nobody, Nobody, Nobody, Nobody];
+const ADMINS: [Reach; 6] = [All, Nobody, Nobody, Nobody, Nobody, Nobody];
+const FEED: [Reach; 6] = [All, Nobody, Nobody, Nobody, All, Nobody];
+const GATES: [Reach; 6] = [Nobody, Nobody, Nobody, Nobody, All, Nobody];
+const RECONCILERS: [Reach; 6] = [All, Own, Nobody, Nobody, Nobody, Own];
+const OPEN: [Reach; 6] = [All, All, All, All, All, All];
 
 /// Method, path with `{mc}` and its like, query, body, who, then the status for those who may, where it
 /// is there and where it is not. No row changes anything: so the rows may come in any order.
-type Row = (&'static str, &'static str, &'static str, Value, [Reach; 5], u16, u16);
+type Row = (&'static str, &'static str, &'static str, Value, [Reach; 6], u16, u16);
 
 const CONSUMER: &str = "/v1/measurementConsumers/{mc}";
+const RECONCILIATIONS: &str = "/v1/measurementConsumers/{mc}/reconciliations";
 const STREAMS: &str = "/v1/measurementConsumers/{mc}/dataStreams";
 const STREAM: &str = "/v1/measurementConsumers/{mc}/dataStreams/{stream}";
 const KEYS: &str = "/v1/measurementConsumers/{mc}/apiKeys";
@@ -50,6 +52,8 @@ fn rows() -> Vec<Row> {
         ("POST", "/v1/measurementConsumers", "", none(), ADMINS, 400, 400),
         ("GET", CONSUMER, "", none(), READERS, 200, 404),
         ("GET", CONSUMER, ":usage", none(), READERS, 200, 404),
+        ("POST", CONSUMER, ":reconcile", none(), RECONCILERS, 400, 400),
+        ("GET", RECONCILIATIONS, "", none(), READERS, 200, 404),
         ("PATCH", CONSUMER, "", none(), ADMINS, 200, 404),
         ("DELETE", CONSUMER, "?etag=stale", none(), ADMINS, 409, 404),
         ("GET", STREAMS, "", none(), READERS, 200, 404),
@@ -102,7 +106,7 @@ impl Things {
 struct World {
     control: Control,
     things: Things,
-    tokens: [String; 5],
+    tokens: [String; 6],
     /// An ended and a revoked admin's.
     dead: [String; 2],
 }
@@ -119,6 +123,7 @@ async fn world(directory: &Directory) -> World {
         control.token("viewer", "viewer", &[]).await,
         control.token("bound-viewer", "viewer", &["acme"]).await,
         control.token("gateway", "gateway", &[]).await,
+        control.token("reporter", "reporter", &["acme"]).await,
     ];
     let dead =
         [control.token("ended", "admin", &[]).await, control.token("revoked", "admin", &[]).await];
@@ -349,6 +354,9 @@ async fn a_principals_binding_fits_its_role() {
         ("viewer", acme(), json!(null), 200, ""),
         ("viewer", json!(["acme"]), json!(null), 400, "measurementConsumers[0]"),
         ("gateway", acme(), json!("staging"), 200, ""),
+        ("reporter", json!(null), json!(null), 400, "measurementConsumers"),
+        ("reporter", acme(), json!(null), 200, ""),
+        ("reporter", acme(), json!("staging"), 400, "environment"),
         ("gateway", acme(), json!("moon"), 400, "environment"),
         ("king", json!(null), json!(null), 400, "role"),
     ] {
