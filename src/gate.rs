@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use mpgate_contract::{EnvName, Secret};
 use mpgate_guard::{
-    AllowList, Availability, Claim, Freshness, Inline, Offer, Policy, Settings, SettingsError,
-    Summary,
+    AllowList, Availability, Claim, Decision, Freshness, Inline, Offer, Policy, Reason, Settings,
+    SettingsError, Summary, UnknownSecrets,
 };
 
 use crate::host::{self, EnvoySharedData};
@@ -21,6 +21,8 @@ pub(crate) struct Gate {
     pub(crate) meters: Meters,
     pub(crate) counted: Counted,
     pub(crate) watch: Watch,
+    /// Since they were last told to all.
+    unknown: RefCell<UnknownSecrets>,
     policy: RefCell<Rc<Policy>>,
     freshness: Cell<Freshness>,
     available: Cell<Availability>,
@@ -39,9 +41,10 @@ impl Gate {
         list.create();
         let gate = Self {
             policy: RefCell::new(Rc::new(Policy::without_streams(&settings))),
-            meters: Meters::new(settings.senders_max),
+            meters: Meters::new(&settings),
             counted: Counted::of(&settings),
             watch: Watch::default(),
+            unknown: RefCell::default(),
             freshness: Cell::default(),
             available: Cell::default(),
             compiled: Cell::new(None),
@@ -76,6 +79,21 @@ impl Gate {
             Offer::Failed => log::error!("the inline list could not be written to shared data"),
         }
         Ok(())
+    }
+
+    /// Notes a secret that no key has. Shared data is left alone: a request is under way.
+    pub(crate) fn note_unknown(&self, claim: &Claim<'_>, decision: &Decision<'_>, now: Duration) {
+        if let (Some(Reason::UnknownSecret), Some(digest)) = (decision.reason, claim.digest()) {
+            self.unknown.borrow_mut().note(digest, now.as_secs());
+        }
+    }
+
+    /// Tells all VMs of the unknown secrets that were tried here.
+    pub(crate) fn tell_unknown(&self) {
+        let mut noted = self.unknown.borrow_mut();
+        if !noted.is_empty() && self.list.add_unknown_secrets(&noted) {
+            *noted = UnknownSecrets::default();
+        }
     }
 
     /// How old the list is.

@@ -8,6 +8,7 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use mpgate_guard::series::Kind;
 use mpgate_guard::{SharedData, SwapError};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{Action, BufferType, Bytes, MapType, MetricType, Status};
@@ -153,16 +154,17 @@ pub(crate) fn set_filter_state(name: &str, value: &str) {
     expected(hostcalls::set_property(vec![name], Some(value.as_bytes())));
 }
 
-pub(crate) fn define_counter(name: &str) -> Option<u32> {
-    hostcalls::define_metric(MetricType::Counter, name).ok()
+pub(crate) fn define_metric(kind: Kind, name: &str) -> Option<u32> {
+    let kind = match kind {
+        Kind::Counter => MetricType::Counter,
+        Kind::Gauge => MetricType::Gauge,
+        Kind::Histogram => MetricType::Histogram,
+    };
+    hostcalls::define_metric(kind, name).ok()
 }
 
-pub(crate) fn define_gauge(name: &str) -> Option<u32> {
-    hostcalls::define_metric(MetricType::Gauge, name).ok()
-}
-
-pub(crate) fn increment(metric: u32) {
-    expected(hostcalls::increment_metric(metric, 1));
+pub(crate) fn increment(metric: u32, count: i64) {
+    expected(hostcalls::increment_metric(metric, count));
 }
 
 pub(crate) fn record(metric: u32, value: u64) {

@@ -143,7 +143,7 @@ impl Poller {
             return;
         }
         if state.ready {
-            self.gate.meters.show_list(state.since, state.synced_at);
+            self.gate.meters.show_list(&state);
         }
         self.gate.meters.show_stale(is_stale);
         self.gate.list.change_tally(|tally| tally.is_stale = is_stale);
@@ -231,6 +231,7 @@ impl Poller {
         let result = answer.label();
         self.count(result);
         if let Answer::Page(Applied::Done { revision }, _, next) = *answer {
+            self.gate.meters.show_list(&self.gate.list.state());
             self.failures = 0;
             self.next_at = now.saturating_add(match next {
                 Next::AtOnce => 0,
@@ -238,7 +239,6 @@ impl Poller {
                 Next::Compiled => COMPILED_MILLISECONDS,
             });
             self.gate.refresh();
-            self.gate.meters.show_list(revision, host::now().as_secs());
             if !matches!(self.last_result, "applied" | "unchanged") {
                 log::info!("in step with control at revision {revision}");
             }

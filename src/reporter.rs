@@ -73,9 +73,12 @@ impl Reporter {
             return;
         };
         let (cluster, authority) = (&control.cluster, &control.authority);
-        match host::post(cluster, authority, USAGE_PATH, &self.told, body, ANSWER) {
-            Some(token) => self.asked = Some((token, sequence)),
-            None => usage.conclude(sequence, Heard::Failed, milliseconds()),
+        let token = host::post(cluster, authority, USAGE_PATH, &self.told, body, ANSWER);
+        if let Some(token) = token {
+            self.asked = Some((token, sequence));
+        } else {
+            self.gate.meters.count_report(Heard::Failed);
+            usage.conclude(sequence, Heard::Failed, milliseconds());
         }
     }
 
@@ -87,6 +90,7 @@ impl Reporter {
         // Without headers Envoy gave up on the answer, and asking for one would panic in the SDK.
         let status = if headers == 0 { Vec::new() } else { host::call_response_status() };
         let heard = Heard::of(&status);
+        self.gate.meters.count_report(heard);
         if let Some(usage) = &self.gate.counted.0 {
             usage.borrow_mut().conclude(sequence, heard, milliseconds());
         }

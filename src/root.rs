@@ -44,7 +44,8 @@ impl Context for Root {
     }
 
     fn on_done(&mut self) -> bool {
-        if let Role::Gate(_, poller, _) = &self.role {
+        if let Role::Gate(gate, poller, _) = &self.role {
+            gate.tell_unknown();
             poller.end();
         }
         true
@@ -76,6 +77,7 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         if let Role::Gate(gate, poller, reporter) = &mut self.role {
             gate.refresh();
+            gate.tell_unknown();
             reporter.tick();
             let is_sweeping = poller.tick();
             if self.ticks_fast != is_sweeping {

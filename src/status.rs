@@ -25,11 +25,13 @@ impl HttpContext for StatusStream {
         let Self(settings) = self;
         let list = AllowList::new(EnvoySharedData, settings.cluster(), &settings.gate);
         let (state, tally, summary) = (list.state(), list.tally(), list.summary());
+        let unknown = list.unknown_secrets();
         let status = Status {
             gate: &settings.gate,
             instance: &list.instance(),
             state: &state,
             tally: &tally,
+            unknown: &unknown,
             summary: summary.as_ref(),
         };
         let answer = status_answer(Request { headers: &host::request_headers() }, &status);

@@ -6,19 +6,22 @@ use std::time::Duration;
 
 use mpgate_guard::{
     Action as Verb, Arrival, BODY_BYTES_MAX, Claim, Decision, Forward, Known, Peer, Request,
-    Ruling, Standing, decide,
+    Ruling, Standing, VerdictWord, decide,
 };
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::gate::Gate;
 use crate::host;
+use crate::meters;
 
 pub(crate) struct Stream {
     gate: Rc<Gate>,
     context: u32,
     /// The head of a request whose body is awaited, and how much of that is here.
     held: Option<(Head, usize)>,
+    /// What the bytes of a body are counted in that passes.
+    body_bytes: Option<u32>,
     is_written_anew: bool,
     guards_answer: bool,
 }
@@ -27,17 +30,26 @@ type Head = Vec<(String, Vec<u8>)>;
 
 impl Stream {
     pub(crate) const fn new(gate: Rc<Gate>, context: u32) -> Self {
-        Self { gate, context, held: None, is_written_anew: false, guards_answer: false }
+        Self {
+            gate,
+            context,
+            held: None,
+            body_bytes: None,
+            is_written_anew: false,
+            guards_answer: false,
+        }
     }
 
     /// Decides and acts, or holds the request until its body is here.
-    fn rule(&mut self, head: Head, arrival: Arrival<'_>) -> Action {
+    fn rule(&mut self, head: Head, arrival: Arrival<'_>, here: usize) -> Action {
         let claim = Claim::read(Request { headers: &head }, &self.gate.settings);
         let now = host::now();
         match self.decide(&claim, arrival, now) {
             Ruling::Decided(decision) => {
                 self.gate.counted.note(&decision, now);
-                self.act(&decision, claim.path())
+                self.gate.note_unknown(&claim, &decision, now);
+                self.count_body(&decision, arrival, here);
+                self.act(&decision, &claim)
             }
             Ruling::Probed(answer) => {
                 host::set_filter_state("mpgate.action", "answer");
@@ -67,14 +79,27 @@ impl Stream {
         decide(claim, standing, &gate.settings, arrival)
     }
 
-    fn act(&mut self, decision: &Decision<'_>, path: &[u8]) -> Action {
-        mark(decision);
+    /// What was held is counted now, and what is still coming as it passes.
+    fn count_body(&mut self, decision: &Decision<'_>, arrival: Arrival<'_>, here: usize) {
+        let is_all = matches!(arrival, Arrival::Whole(_));
+        if decision.verdict == VerdictWord::Passed || (is_all && here == 0) {
+            return;
+        }
+        let id = self.gate.meters.body_bytes(decision.sender.as_deref());
+        if here > 0 {
+            meters::add(id, here);
+        }
+        self.body_bytes = id.filter(|_| !is_all);
+    }
+
+    fn act(&mut self, decision: &Decision<'_>, claim: &Claim<'_>) -> Action {
+        mark(decision, claim);
         self.gate.meters.count(decision);
         match &decision.action {
             Verb::Forward(forward) => self.forward(forward),
             Verb::Answer(answer) => {
                 // What is logged or traced from here on has no query, and so no secret.
-                host::set_request_header(":path", path);
+                host::set_request_header(":path", claim.path());
                 host::respond(answer.status, &answer.headers, &answer.body)
             }
         }
@@ -105,7 +130,7 @@ impl Stream {
             return Action::Continue;
         };
         let body = host::request_body(bytes);
-        self.rule(head, Arrival::Whole(&body))
+        self.rule(head, Arrival::Whole(&body), bytes)
     }
 }
 
@@ -114,18 +139,19 @@ impl Context for Stream {}
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, is_all: bool) -> Action {
         let arrival = if is_all { Arrival::Whole(&[]) } else { Arrival::Coming };
-        self.rule(host::request_headers(), arrival)
+        self.rule(host::request_headers(), arrival, 0)
     }
 
     fn on_http_request_body(&mut self, bytes: usize, is_all: bool) -> Action {
         let Some((_, here)) = &mut self.held else {
+            meters::add(self.body_bytes, bytes);
             return Action::Continue;
         };
         self.gate.watch.saw_body();
         *here = bytes;
         if bytes > BODY_BYTES_MAX {
             let head = self.held.take().map(|(head, _)| head).unwrap_or_default();
-            return self.rule(head, Arrival::TooLarge);
+            return self.rule(head, Arrival::TooLarge, bytes);
         }
         if is_all { self.complete() } else { Action::Pause }
     }
@@ -176,7 +202,7 @@ impl HttpContext for Stream {
 
 /// Puts the decision into filter state: the tripwire behind the gate lets nothing pass that lacks
 /// `mpgate.action`, and the access log prints the rest.
-fn mark(decision: &Decision<'_>) {
+fn mark(decision: &Decision<'_>, claim: &Claim<'_>) {
     let action = match decision.action {
         Verb::Forward(_) => "forward",
         Verb::Answer(_) => "answer",
@@ -184,11 +210,15 @@ fn mark(decision: &Decision<'_>) {
     host::set_filter_state("mpgate.action", action);
     host::set_filter_state("mpgate.verdict", decision.verdict.label());
     host::set_filter_state("mpgate.outcome", decision.outcome.label());
+    let events = decision.events.len();
+    let events = (events > 0).then(|| events.to_string());
     let told = [
         ("mpgate.reason", decision.reason.map(mpgate_guard::Reason::label)),
         ("mpgate.sender", decision.sender.as_deref()),
         ("mpgate.key", decision.key_id.as_deref()),
         ("mpgate.stream", decision.stream.as_deref()),
+        ("mpgate.events", events.as_deref()),
+        ("mpgate.trace_id", claim.trace_id()),
     ];
     for (name, value) in told {
         if let Some(value) = value {

@@ -97,7 +97,7 @@ pub(crate) fn counted(stack: &Stack) -> BTreeMap<[String; 4], u64> {
     let metrics = stack.envoy.metrics().expect("metrics");
     let series = metrics.named("mpgate_requests_total").map(|sample| {
         let labels: Vec<&str> = sample.labels.keys().map(String::as_str).collect();
-        assert_eq!(labels, ["outcome", "reason", "sender", "stream"], "{sample:?}");
+        assert_eq!(labels, ["gate", "outcome", "reason", "sender", "stream"], "{sample:?}");
         let label = |name: &str| sample.labels[name].clone();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a counter")]
         let value = sample.value as u64;

@@ -13,6 +13,7 @@ mod credentials;
 mod doctor;
 mod grants;
 mod hostile;
+mod metrics;
 mod modes;
 mod paths;
 mod rates;

@@ -6,6 +6,7 @@ use mpgate_contract::{Digest, Secret, SecretShape};
 
 use crate::Settings;
 use crate::query::{self, Pair, decode_liberally};
+use crate::trace::trace_id;
 
 /// The protocol's paths, exact: Envoy has normalised before the gate sees one.
 const COLLECT: &[u8] = b"/mp/collect";
@@ -175,6 +176,18 @@ impl<'a> Claim<'a> {
             SecretClaim::Presented(_, digest) => Some(digest),
             _ => None,
         }
+    }
+
+    /// The trace that the request says it is part of: 32 hexadecimal digits, and not the secret.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<&'a str> {
+        self.endpoint?;
+        let mut named = self.request.named("traceparent");
+        let (first, second) = (named.next()?, named.next());
+        let id = trace_id(first).filter(|_| second.is_none())?;
+        let is_secret = matches!(&self.secret, SecretClaim::Presented(secret, _)
+            if contains(secret.expose(), id.as_bytes()) || contains(id.as_bytes(), secret.expose()));
+        (!is_secret).then_some(id)
     }
 
     /// The client's headers that only the gate may set.

@@ -25,6 +25,16 @@ pub enum Ruling<'a> {
     WantsBody,
 }
 
+impl Ruling<'_> {
+    /// A decision about these events.
+    fn about(self, events: Vec<Seen>) -> Self {
+        match self {
+            Self::Decided(decision) => Self::Decided(Decision { events, ..decision }),
+            undecided => undecided,
+        }
+    }
+}
+
 /// Everything a decision is about, once it is known to be about the protocol.
 struct Case<'c, 'a> {
     claim: &'c Claim<'a>,
@@ -103,7 +113,10 @@ impl<'a> Case<'_, 'a> {
             let granted = |name: &str| permit.grant.events.iter().any(|event| event.covers(name));
             if let Some(index) = inspection.first_event_not(granted) {
                 let answer = Answer::event_not_granted(index);
-                return self.not_genuine_with(Reason::EventNotGranted, Some(permit.grant), answer);
+                let events = self.seen(&permit, &inspection);
+                return self
+                    .not_genuine_with(Reason::EventNotGranted, Some(permit.grant), answer)
+                    .about(events);
             }
         }
         if is_debug {
@@ -129,7 +142,8 @@ impl<'a> Case<'_, 'a> {
             Mode::DryRun => Ruling::Decided(self.accepted(permit, Some(reason), inspection)),
             Mode::Enforce => {
                 let answer = inspection.map_or_else(|| Answer::refusal(reason), Answer::of_body);
-                self.not_genuine_with(reason, Some(permit.grant), answer)
+                let events = inspection.map(|it| self.seen(&permit, it)).unwrap_or_default();
+                self.not_genuine_with(reason, Some(permit.grant), answer).about(events)
             }
         }
     }
@@ -199,9 +213,8 @@ impl<'a> Case<'_, 'a> {
         flagged: Option<Reason>,
         inspection: Option<&Inspection<'_>>,
     ) -> Decision<'a> {
+        let events = inspection.map(|it| self.seen(&permit, it)).unwrap_or_default();
         let Permit { grant, stream } = permit;
-        let events = inspection.map(Inspection::events).unwrap_or_default();
-        let events = events.iter().map(|event| Seen::of(event, &grant.events, self.now)).collect();
         let sender = grant.sender.as_str().to_owned();
         let mut forward = Forward {
             path: Some(self.written_anew(stream)),
@@ -215,6 +228,11 @@ impl<'a> Case<'_, 'a> {
             forward.remove_headers.extend(self.claim.headers_with_the_secret());
         }
         Decision { events, ..genuine(&grant, stream, flagged, Action::Forward(forward)) }
+    }
+
+    fn seen(&self, permit: &Permit<'_>, inspection: &Inspection<'_>) -> Vec<Seen> {
+        let granted = &permit.grant.events;
+        inspection.events().iter().map(|event| Seen::of(event, granted, self.now)).collect()
     }
 
     /// The debug endpoint answers here, for genuine senders only, and forwards nothing.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use mpgate_contract::{EventPattern, OTHER};
 
-use crate::body::{Event, Money, recommended};
+use crate::body::{Event, Money, limits, recommended};
 use crate::claim::Claim;
 use crate::{Answer, Class, Reason};
 
@@ -23,13 +23,13 @@ pub struct Decision<'a> {
     pub key_id: Option<String>,
     /// The stream, if the list has it.
     pub stream: Option<String>,
-    /// The events that are accepted, where the body was read for the decision's sake.
+    /// The events, where the body was read for the decision's sake: forwarded or not, as the outcome says.
     pub events: Vec<Seen>,
     /// What is to be done.
     pub action: Action<'a>,
 }
 
-/// An accepted event, as it is counted.
+/// An event, as it is counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// Its name, if the protocol recommends it or the grant names it; the grant's pattern that covers it;
@@ -37,7 +37,7 @@ pub struct Seen {
     pub name: Cow<'static, str>,
     /// What it is worth.
     pub money: Option<Money>,
-    /// The seconds since it happened, if it says when.
+    /// The seconds since it happened, if it says when and that can be: see [`delay`].
     pub delay_seconds: Option<u64>,
 }
 
@@ -117,8 +117,21 @@ impl Seen {
         Self {
             name: event.name.as_deref().map_or(Cow::Borrowed(OTHER), |name| label(name, granted)),
             money: event.money,
-            delay_seconds: event.time.map(|time| now.saturating_sub(time)),
+            delay_seconds: event.time.and_then(|time| delay(time, now)),
         }
+    }
+}
+
+/// No delay is longer: an event of 1970, whose time was told in milliseconds say, must not be all that a mean
+/// consists of.
+const DELAY_SECONDS_MAX: u64 = 7 * 24 * 60 * 60;
+
+/// The seconds from an event to the gate. A clock that is ahead no more than the protocol's rules let it be
+/// makes no delay; a time beyond that is none.
+fn delay(time: u64, now: u64) -> Option<u64> {
+    match now.checked_sub(time) {
+        Some(delay) => Some(delay.min(DELAY_SECONDS_MAX)),
+        None => (time.saturating_sub(now) <= limits::SKEW_AHEAD_SECONDS_MAX).then_some(0),
     }
 }
 
@@ -184,7 +197,30 @@ mod tests {
             let seen = Seen::of(&event, granted, 100);
             assert_eq!((seen.name.as_ref(), seen.delay_seconds), (label, Some(10)), "{name:?}");
         }
-        let ahead = Event { name: None, money: None, time: Some(101) };
-        assert_eq!(Seen::of(&ahead, &[], 100).delay_seconds, Some(0), "a clock that is ahead");
+    }
+
+    #[test]
+    fn delays_are_believed_within_reason() {
+        let now = 1_800_000_000;
+        for (time, delay) in [
+            (Some(now), Some(0)),
+            (Some(now - 3_600), Some(3_600)),
+            (Some(now - 7 * 86_400), Some(604_800)),
+            (Some(now - 7 * 86_400 - 1), Some(604_800)),
+            // Milliseconds, and seconds, where microseconds should be.
+            (Some(now / 1_000), Some(604_800)),
+            (Some(now / 1_000_000), Some(604_800)),
+            (Some(0), Some(604_800)),
+            (Some(now + 1), Some(0)),
+            (Some(now + 900), Some(0)),
+            (Some(now + 901), None),
+            // Nanoseconds.
+            (Some(now * 1_000), None),
+            (Some(u64::MAX), None),
+            (None, None),
+        ] {
+            let event = Event { name: None, money: None, time };
+            assert_eq!(Seen::of(&event, &[], now).delay_seconds, delay, "{time:?}");
+        }
     }
 }

@@ -29,16 +29,20 @@ mod freshness;
 mod inline;
 mod inspection;
 mod judge;
+mod labels;
 mod list;
 mod path;
 mod policy;
 mod polling;
 mod query;
 mod reason;
+pub mod series;
 mod settings;
 mod status;
 mod sync;
 mod table;
+mod trace;
+mod unknown;
 mod usage;
 
 pub use answer::{Answer, keeps_response_header};
@@ -54,6 +58,7 @@ pub use freshness::{Availability, Freshness};
 pub use inline::{Inline, InlineFacts};
 pub use inspection::Arrival;
 pub use judge::{Known, Peer, Standing};
+pub use labels::{EVENT_LABELS_MAX, Labels, STREAM_LABELS_MAX};
 pub use list::{AllowList, Applied, Lookup, SharedData, SwapError, Swept};
 pub use policy::Policy;
 pub use polling::{Attempt, Lease, backoff_milliseconds, receipt_headers};
@@ -64,6 +69,7 @@ pub use settings::{
 pub use status::{READY_PATH, STATUS_PATH, Status, Summary, Tally, status_answer};
 pub use sync::{Next, Offer, Origin, Phase, SyncState};
 pub use table::{BUCKETS, Bucket, Corrupt, Record, Stamp, Update, bucket_of};
+pub use unknown::UnknownSecrets;
 pub use usage::{Heard, USAGE_PATH, Usage};
 
 /// What a grant or a stream may `require` and this version honours.

@@ -19,7 +19,7 @@ use crate::{BUCKETS, Bucket, Corrupt, Known, Phase, Stamp, SyncState, Update, bu
 const FORMAT: u32 = 2;
 
 /// Tries of one compare-and-swap. A hundred lost races in a row are a fault, not bad luck.
-const SWAPS_MAX: u32 = 100;
+pub(crate) const SWAPS_MAX: u32 = 100;
 
 /// Buckets swept in one step, so that a worker is held up for a few milliseconds at most.
 const SWEEP_STEP: u16 = 1_024;
@@ -146,6 +146,10 @@ impl<S: SharedData> AllowList<S> {
             && self.bytes(&self.last) != cluster.as_bytes()
         {
             self.shared.create(&self.last, cluster.as_bytes());
+        }
+        // A list that an older module made lacks it.
+        if self.shared.get(&self.key("unknown")).is_none() {
+            self.shared.create(&self.key("unknown"), &[]);
         }
         if self.shared.get(&self.key("state")).is_some() {
             return;
@@ -340,4 +344,4 @@ impl<S: SharedData> AllowList<S> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

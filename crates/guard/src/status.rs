@@ -1,4 +1,4 @@
-//! The status page: what an operator asks a gate. It shows no secret and no digest, and is served on a
+//! The status page: what an operator asks a gate. It shows no secret and no whole digest, and is served on a
 //! listener of its own.
 
 use std::collections::BTreeMap;
@@ -7,7 +7,8 @@ use mpgate_contract::{Environment, Mode, PageFault};
 use serde::{Deserialize, Serialize};
 
 use crate::settings::{UnknownPaths, WhenStale};
-use crate::{Answer, CAPABILITIES, Origin, Phase, Request, Settings, SyncState};
+use crate::unknown::Shown;
+use crate::{Answer, CAPABILITIES, Origin, Phase, Request, Settings, SyncState, UnknownSecrets};
 
 /// Where the status page is.
 pub const STATUS_PATH: &str = "/mpgate/status";
@@ -100,6 +101,7 @@ struct Page<'a> {
     last_result_time: u64,
     results: &'a BTreeMap<String, u64>,
     refused_pages: BTreeMap<&'a str, u64>,
+    unknown_secrets: Vec<Shown>,
 }
 
 #[derive(Serialize)]
@@ -118,6 +120,8 @@ pub struct Status<'a> {
     pub state: &'a SyncState,
     /// What came of the questions.
     pub tally: &'a Tally,
+    /// The unknown secrets that were tried most.
+    pub unknown: &'a UnknownSecrets,
     /// How the gate is set up.
     pub summary: Option<&'a Summary>,
 }
@@ -142,6 +146,7 @@ impl Status<'_> {
             last_result_time: tally.last_time,
             results: &tally.results,
             refused_pages: tally.refused_pages(),
+            unknown_secrets: self.unknown.shown(),
         };
         // Maps with text for names: there is nothing that JSON could not say.
         serde_json::to_vec(&page).unwrap_or_default()
@@ -170,6 +175,8 @@ mod tests {
         tally.count("backwards", 7);
         tally.count("applied", 8);
         tally.count("backwards", 9);
+        let mut unknown = UnknownSecrets::default();
+        unknown.note(&mpgate_contract::Digest::of(b"guess"), 6);
         let state = SyncState {
             epoch: "e".to_owned(),
             since: 5,
@@ -186,6 +193,7 @@ mod tests {
             instance: "0123456789abcdef",
             state: &state,
             tally: &tally,
+            unknown: &unknown,
             summary: Some(&summary),
         };
         status_answer(Request { headers: &headers }, &status)
@@ -206,6 +214,8 @@ mod tests {
             "entries": {"keys": 3, "streams": 2}, "origin": "control", "stale": false,
             "last_sync_time": 8, "last_result": "backwards", "last_result_time": 9,
             "results": {"applied": 1, "backwards": 2}, "refused_pages": {"backwards": 2},
+            "unknown_secrets":
+                [{"digest_prefix": "f1abe1b0", "count": 1, "count_min": 1, "last_time": 6}],
         });
         assert_eq!(page, expected);
     }

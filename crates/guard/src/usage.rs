@@ -90,6 +90,16 @@ impl Heard {
             _ => Self::Failed,
         }
     }
+
+    /// The word for it: metric label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Counted => "counted",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 impl Usage {

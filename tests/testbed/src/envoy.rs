@@ -137,9 +137,17 @@ impl Envoy {
     /// # Errors
     /// The admin listener does not answer.
     pub fn metrics(&self) -> Result<Metrics> {
+        Ok(Metrics::parse(&self.metrics_text()?))
+    }
+
+    /// The same, as it is said.
+    ///
+    /// # Errors
+    /// The admin listener does not answer.
+    pub fn metrics_text(&self) -> Result<String> {
         let answer = http1::send(self.admin, &Request::get("/stats/prometheus"))?;
         ensure!(answer.status == 200, "/stats/prometheus: {}", answer.status);
-        Ok(Metrics::parse(&answer.text()))
+        Ok(answer.text())
     }
 
     /// One of Envoy's own counters or gauges, by its name in `/stats`; 0 where there is none.
@@ -170,7 +178,7 @@ impl Envoy {
     /// # Errors
     /// It gets none in time.
     pub fn wait_for_list(&self) -> Result<()> {
-        self.wait_for_metric("mpgate_allowlist_last_sync_timestamp_seconds", &[], 1.0)
+        self.wait_for_gauge("mpgate_allowlist_last_sync_timestamp_seconds", 1.0)
     }
 
     /// Waits until the gate has this revision of the list, for all workers.
@@ -180,7 +188,13 @@ impl Envoy {
     pub fn wait_for_revision(&self, revision: u64) -> Result<()> {
         #[expect(clippy::cast_precision_loss, reason = "a test's revisions are small numbers")]
         let least = revision as f64;
-        self.wait_for_metric("mpgate_allowlist_revision", &[], least)
+        self.wait_for_gauge("mpgate_allowlist_revision", least)
+    }
+
+    fn wait_for_gauge(&self, name: &str, least: f64) -> Result<()> {
+        let what = format!("{name} to reach {least}");
+        poll::until_ok(&what, SOON, || Ok((self.metrics()?.most(name) >= least).then_some(())))
+            .with_context(|| self.tail())
     }
 
     /// The access log as it stands, one document a request.

@@ -19,6 +19,7 @@ pub mod port;
 pub mod process;
 pub mod prometheus;
 pub mod python;
+pub mod series;
 pub mod soak;
 pub mod stack;
 #[cfg(feature = "tls")]

@@ -56,6 +56,12 @@ impl Request {
         self.header("content-type", "application/json").body(body.to_string())
     }
 
+    /// How large the body is.
+    #[must_use]
+    pub fn body_bytes(&self) -> usize {
+        self.body.len()
+    }
+
     pub(crate) fn has_header(&self, name: &str) -> bool {
         self.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()))
     }

@@ -24,6 +24,18 @@ impl Metrics {
         Self(text.lines().filter_map(sample).collect())
     }
 
+    /// All samples.
+    #[must_use]
+    pub fn all(&self) -> &[Sample] {
+        &self.0
+    }
+
+    /// The largest value of this name: of all gates in an Envoy the one that is furthest.
+    #[must_use]
+    pub fn most(&self, name: &str) -> f64 {
+        self.named(name).map(|sample| sample.value).fold(0.0, f64::max)
+    }
+
     /// All samples of this name.
     pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Sample> {
         self.0.iter().filter(move |sample| sample.name == name)

@@ -7,6 +7,7 @@ use super::connection_manager;
 use super::filter::{self, is_gate, is_status_page};
 use super::finding::Finding;
 use super::node::Node;
+use super::stats;
 
 /// Checks all documents of the file.
 pub(super) fn check(text: &str) -> Vec<Finding> {
@@ -32,6 +33,7 @@ pub(super) fn check(text: &str) -> Vec<Finding> {
         logs(document, &mut findings);
         status_listener(document, &mut findings);
         admin(document, &mut findings);
+        stats::check(document, &mut findings);
     }
     if gates == 0 {
         let what =

@@ -8,6 +8,7 @@ mod finding;
 mod node;
 mod plugin;
 mod service;
+mod stats;
 
 use std::fs;
 use std::path::{Path, PathBuf};

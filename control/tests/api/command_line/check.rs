@@ -39,7 +39,7 @@ fn what_we_ship_is_without_fault_and_warning() {
 
 /// What is written in place of what in `envoy/production.yaml`; severity and words of what is found; and a
 /// word of the line that it is found in.
-const MISTAKES: [(&str, &str, &str, &str, &str); 28] = [
+const MISTAKES: [(&str, &str, &str, &str, &str); 30] = [
     (
         "address: 127.0.0.1, port_value: 9902",
         "address: 0.0.0.0, port_value: 9902",
@@ -144,6 +144,14 @@ const MISTAKES: [(&str, &str, &str, &str, &str); 28] = [
     ("path_with_escaped_slashes_action: REJECT_REQUEST", "", "warning", "escaped slashes stay", ""),
     ("headers_with_underscores_action: REJECT_REQUEST", "", "warning", "x_mpgate_sender", ""),
     ("stream_idle_timeout: 10s", "", "warning", "five minutes", ""),
+    ("{tag_name: event,", "{tag_name: name,", "warning", "stats_tags lacks event", "stats_tags"),
+    (
+        "wasmcustom.mpgate_event_delay_seconds",
+        "wasmcustom.mpgate",
+        "warning",
+        "which end at an hour",
+        "stats_tags",
+    ),
     ("%PATH(NQ:PATH):17%", "%REQ(:PATH)%", "warning", "prints a query", "%REQ(:PATH)%"),
     (
         "address: 127.0.0.1, port_value: 9901",

@@ -2,7 +2,7 @@
 //! the questions, how the gate is set up. None of them decides what is in force.
 
 use super::{AllowList, SWAPS_MAX, SharedData};
-use crate::{Attempt, Lease, Summary, Tally};
+use crate::{Attempt, Lease, Summary, Tally, UnknownSecrets};
 
 /// The key that names this Envoy process; all gates in it share it, whatever their version.
 const INSTANCE: &str = "mpgate/instance";
@@ -67,6 +67,21 @@ impl<S: SharedData> AllowList<S> {
         };
         // Lost races are tried again; what cannot be counted must not stop anything.
         let _ = (0..SWAPS_MAX).any(|_| self.swap_json("tally", change));
+    }
+
+    /// The unknown secrets that were tried most at this Envoy.
+    pub fn unknown_secrets(&self) -> UnknownSecrets {
+        self.read_json("unknown").unwrap_or_default()
+    }
+
+    /// Adds to those, for all VMs; whether that was written.
+    pub fn add_unknown_secrets(&self, noted: &UnknownSecrets) -> bool {
+        let add = |current: Option<&UnknownSecrets>| {
+            let mut next = current.cloned().unwrap_or_default();
+            next.merge(noted);
+            Some(next)
+        };
+        (0..SWAPS_MAX).any(|_| self.swap_json("unknown", add))
     }
 
     /// How the gate was set up last.

@@ -17,14 +17,18 @@ type Versioned = (Vec<u8>, u32);
 
 /// Shared data as Envoy keeps it, with a trap door: before the n-th call somebody else may act.
 #[derive(Clone, Default)]
-struct Memory {
+pub(crate) struct Memory {
     values: Rc<RefCell<HashMap<String, Versioned>>>,
     calls: Rc<Cell<usize>>,
     interruption: Rc<RefCell<Option<(usize, Interruption)>>>,
 }
 
 impl Memory {
-    fn interrupt_before_call(&self, call: usize, act: impl FnOnce() + 'static) {
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.get()
+    }
+
+    pub(crate) fn interrupt_before_call(&self, call: usize, act: impl FnOnce() + 'static) {
         self.calls.set(0);
         *self.interruption.borrow_mut() = Some((call, Box::new(act)));
     }
@@ -174,7 +178,7 @@ fn what_became_of_a_page_has_a_word() {
 fn creating_again_loses_nothing() {
     let (memory, list) = filled();
     // One value for each bucket, the streams, the state, the notes, and the way back to them all.
-    assert_eq!(memory.values.borrow().len(), usize::from(BUCKETS) + 8);
+    assert_eq!(memory.values.borrow().len(), usize::from(BUCKETS) + 9);
     list.create();
     AllowList::new(memory.clone(), Some("cluster"), "gate").create();
     assert_eq!(state_of(&list, "a"), Some(State::Active));

@@ -1,0 +1,67 @@
+//! The series of a real run, the table in the code and the one in `docs/metrics.md` are the same.
+
+use std::collections::BTreeSet;
+
+use mpgate_guard::series::{ALL, Kind};
+use mpgate_testbed::stack::{SHOP, purchase};
+use mpgate_testbed::{Stack, series};
+
+use super::{SOON, events, sum, wait_for_sum};
+use mpgate_testbed::poll;
+
+const HEADING: &str = "The gate's series";
+
+fn coded() -> series::Series {
+    let told = |kind| match kind {
+        Kind::Counter => "counter",
+        Kind::Gauge => "gauge",
+        Kind::Histogram => "histogram",
+    };
+    let labels = |labels: &[&str]| labels.iter().map(|it| (*it).to_owned()).collect();
+    let all = ALL.iter();
+    all.map(|it| (it.name.to_owned(), (told(it.kind).to_owned(), labels(it.labels)))).collect()
+}
+
+#[test]
+fn code_documentation_and_a_real_page_list_the_same_series() {
+    let stack = Stack::start().expect("a stack");
+    let told = events(SHOP, &stack.billing.secret, &[("login", Some(30)), ("search", None)]);
+    assert_eq!(stack.send(&told).expect("an answer").status, 204);
+    // Each is on the page once it was counted; a histogram after Envoy's next flush.
+    let all = || {
+        let page = stack.envoy.metrics_text().expect("metrics");
+        let shown = series::shown(&page, "mpgate_").expect("a page");
+        (shown == coded()).then_some(())
+    };
+    let waited = poll::until("every series", SOON, all);
+    let page = stack.envoy.metrics_text().expect("metrics");
+    assert!(waited.is_ok(), "{:#?}", series::shown(&page, "mpgate_"));
+
+    let (ours, envoys): (series::Series, series::Series) = series::documented(HEADING)
+        .expect("the documentation")
+        .into_iter()
+        .partition(|(name, _)| name.starts_with("mpgate_"));
+    assert_eq!(ours, coded());
+    let shown = series::shown(&page, "envoy_wasm_vm_reload_").expect("a page");
+    assert_eq!(envoys, shown.into_iter().filter(|(name, _)| envoys.contains_key(name)).collect());
+    let gates: BTreeSet<&str> = ["demo"].into();
+    let metrics = stack.envoy.metrics().expect("metrics");
+    let ours = metrics.all().iter().filter(|sample| sample.name.starts_with("mpgate_"));
+    assert_eq!(ours.map(|sample| &*sample.labels["gate"]).collect::<BTreeSet<_>>(), gates);
+}
+
+#[test]
+fn the_page_says_how_large_the_list_is_and_what_became_of_reports() {
+    let stack = Stack::start().expect("a stack");
+    let shown = |name: &str| sum(&stack, name, &[("gate", "demo")]);
+    wait_for_sum(&stack, "mpgate_allowlist_entries", &[], 2);
+    assert_eq!(shown("mpgate_allowlist_streams"), 2);
+    assert_eq!(shown("mpgate_allowlist_stale"), 0);
+    let key = stack.issue("till", &[SHOP]).expect("a key");
+    wait_for_sum(&stack, "mpgate_allowlist_entries", &[], 3);
+    assert_eq!(shown("mpgate_allowlist_revision"), key.revision);
+    assert_eq!(stack.send(&purchase(SHOP, &key.secret)).expect("an answer").status, 204);
+    wait_for_sum(&stack, "mpgate_reports_total", &[("result", "counted")], 1);
+    stack.revoke(&key).expect("revoked");
+    wait_for_sum(&stack, "mpgate_allowlist_entries", &[], 2);
+}
