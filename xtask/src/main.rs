@@ -11,6 +11,7 @@ use crate::terminal::Terminal;
 
 mod build;
 mod compose;
+mod dashboards;
 mod demo;
 mod ports;
 mod soak;
@@ -39,6 +40,8 @@ enum Verb {
     Test(test::Options),
     /// Change everything while requests flow through a real Envoy, and measure what becomes of them.
     Soak(soak::Options),
+    /// Write Grafana's pages, `deploy/grafana/dashboards`, from their source beside them.
+    Dashboards,
     /// Run docker-compose.yml with real containers; skipped where there is no Docker engine.
     ComposeTest,
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Verb::Demo(options) => demo::run(&options, terminal),
         Verb::Test(options) => test::run(&options, terminal),
         Verb::Soak(options) => soak::run(&options, terminal),
+        Verb::Dashboards => dashboards::run(terminal),
         Verb::ComposeTest => compose::run(terminal),
     };
     match done {

@@ -7,6 +7,7 @@ pub mod artifacts;
 pub mod collector;
 pub mod config;
 pub mod control;
+pub mod dashboards;
 pub mod discovery;
 pub mod envoy;
 pub mod http1;
