@@ -19,6 +19,8 @@ mod paths;
 mod rates;
 mod refuse;
 mod senders;
+mod shared;
+mod sidecar;
 mod silence;
 mod soak;
 mod sync;

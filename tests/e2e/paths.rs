@@ -4,7 +4,7 @@
 //! here for both protocols, so that another Envoy that makes something else of it is noticed.
 
 pub(crate) mod frames;
-mod spellings;
+pub(crate) mod spellings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -79,7 +79,7 @@ fn over_http2(stack: &Stack, spelling: &Spelling, secret: &str) -> String {
 
 /// Sends each spelling over both protocols, eight at a time: Envoy takes a second to close a
 /// connection that it gave up. Answers what was told, in the order of the spellings.
-fn over_both(stack: &Stack, secret: &str) -> Vec<(Spelling, [String; 2])> {
+pub(crate) fn over_both(stack: &Stack, secret: &str) -> Vec<(Spelling, [String; 2])> {
     let next = AtomicUsize::new(0);
     let told = Mutex::new(BTreeMap::new());
     thread::scope(|scope| {
@@ -98,7 +98,7 @@ fn over_both(stack: &Stack, secret: &str) -> Vec<(Spelling, [String; 2])> {
     told.into_inner().expect("no sender failed").into_values().collect()
 }
 
-fn paths(upstream: &Upstream) -> Vec<String> {
+pub(crate) fn paths(upstream: &Upstream) -> Vec<String> {
     upstream.received().iter().map(mpgate_testbed::upstream::Received::path).collect()
 }
 

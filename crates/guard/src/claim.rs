@@ -280,22 +280,20 @@ impl SecretClaim {
     }
 }
 
-/// Whether only the gate may set a header, or a trailer, of this name.
+/// Whether only the gate may set a header, or a trailer, of this name. Many upstreams read an underscore as
+/// a hyphen.
 #[must_use]
 pub fn is_own_header(name: &str) -> bool {
-    starts_with_ignoring_case(name, OWN_HEADERS)
+    let is_read_as = |(byte, wanted): (u8, u8)| {
+        byte.eq_ignore_ascii_case(&wanted) || (byte == b'_' && wanted == b'-')
+    };
+    name.len() >= OWN_HEADERS.len() && name.bytes().zip(OWN_HEADERS.bytes()).all(is_read_as)
 }
 
 /// The token of `authorization: Bearer …` (RFC 6750 2.1); the scheme in any case.
 fn bearer_token(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked("bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
-}
-
-fn starts_with_ignoring_case(text: &str, prefix: &str) -> bool {
-    text.as_bytes()
-        .get(..prefix.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
 }
 
 /// Whether `wanted`, if it is not empty, stands somewhere in `text`.

@@ -3,11 +3,11 @@
 
 /// One way to ask for a path. `{query}` stands for the query, `{nul}` and `{ff}` for those bytes.
 #[derive(Clone, Copy)]
-pub(super) struct Spelling {
-    pub(super) method: &'static str,
-    pub(super) target: &'static str,
-    pub(super) http1: &'static str,
-    pub(super) http2: &'static str,
+pub(crate) struct Spelling {
+    pub(crate) method: &'static str,
+    pub(crate) target: &'static str,
+    pub(crate) http1: &'static str,
+    pub(crate) http2: &'static str,
 }
 
 const fn row(
@@ -19,7 +19,7 @@ const fn row(
     Spelling { method, target, http1, http2 }
 }
 
-pub(super) const SPELLINGS: &[Spelling] = &[
+pub(crate) const SPELLINGS: &[Spelling] = &[
     row("POST", "/mp/collect{query}", "204", "204"),
     row("POST", "//mp/collect{query}", "204", "204"),
     row("POST", "/mp//collect{query}", "204", "204"),

@@ -52,7 +52,7 @@ pub struct EnvoyConfig {
 }
 
 impl EnvoyConfig {
-    /// Reads a file of `envoy/`.
+    /// Reads a file of `envoy/`, or one that is named from the root: `deploy/sidecar/collector.yaml`.
     ///
     /// # Errors
     /// There is no such file, or it is not YAML.
@@ -179,6 +179,22 @@ impl EnvoyConfig {
         named(at(&mut self.document, "/static_resources/clusters")?, name)
     }
 
+    /// Whether the listener speaks TLS.
+    ///
+    /// # Errors
+    /// There is no listener.
+    pub fn speaks_tls(&mut self) -> Result<bool> {
+        Ok(self.listener()?.pointer("/filter_chains/0/transport_socket").is_some())
+    }
+
+    /// Whether a cluster is spoken to in TLS.
+    ///
+    /// # Errors
+    /// There is no such cluster.
+    pub fn speaks_tls_to(&mut self, cluster: &str) -> Result<bool> {
+        Ok(self.cluster(cluster)?.get("transport_socket").is_some())
+    }
+
     /// Adds a plain cluster, for tests with a second upstream or a second control.
     ///
     /// # Errors
@@ -257,6 +273,9 @@ impl EnvoyConfig {
             let shown = write(directory, "server-certificate.json", shown, &paths)?;
             files.push(("server-certificate.yaml", shown));
             for cluster in ["analytics", "mpgate_control"] {
+                if !self.speaks_tls_to(cluster)? {
+                    continue;
+                }
                 let trusted = "/transport_socket/typed_config/common_tls_context\
                                /validation_context/trusted_ca/filename";
                 set(self.cluster(cluster)?, trusted, text(&tls.authority))?;
@@ -290,8 +309,9 @@ fn token_file(directory: &Path) -> PathBuf {
     directory.join("gateway-token")
 }
 
-fn shipped(file: &str) -> Result<Value> {
-    let path = toolchain::root().join("envoy").join(file);
+pub(crate) fn shipped(file: &str) -> Result<Value> {
+    let root = toolchain::root();
+    let path = if file.contains('/') { root.join(file) } else { root.join("envoy").join(file) };
     let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     serde_saphyr::from_str(&text).with_context(|| path.display().to_string())
 }
@@ -310,16 +330,16 @@ fn write(
     Ok(path)
 }
 
-fn socket_address(address: SocketAddr) -> Value {
+pub(crate) fn socket_address(address: SocketAddr) -> Value {
     let (host, port) = (address.ip().to_string(), address.port());
     json!({"socket_address": {"address": host, "port_value": port}})
 }
 
-fn text(path: &Path) -> Value {
+pub(crate) fn text(path: &Path) -> Value {
     path.to_string_lossy().into_owned().into()
 }
 
-fn at<'a>(document: &'a mut Value, pointer: &str) -> Result<&'a mut Value> {
+pub(crate) fn at<'a>(document: &'a mut Value, pointer: &str) -> Result<&'a mut Value> {
     document.pointer_mut(pointer).with_context(|| format!("no {pointer} in the configuration"))
 }
 
@@ -333,7 +353,7 @@ fn split(pointer: &str) -> Result<(&str, &str)> {
     pointer.rsplit_once('/').with_context(|| format!("'{pointer}' is no JSON pointer"))
 }
 
-fn set(document: &mut Value, pointer: &str, value: Value) -> Result<()> {
+pub(crate) fn set(document: &mut Value, pointer: &str, value: Value) -> Result<()> {
     let (parent, name) = split(pointer)?;
     match (at(document, parent)?, name) {
         (Value::Array(items), "-") => items.push(value),
@@ -347,7 +367,7 @@ fn set(document: &mut Value, pointer: &str, value: Value) -> Result<()> {
 }
 
 /// Replaces a text wherever it is the whole value; returns how often it was.
-fn replace(document: &mut Value, old: &str, new: &Value) -> usize {
+pub(crate) fn replace(document: &mut Value, old: &str, new: &Value) -> usize {
     match document {
         Value::String(text) if text == old => {
             *document = new.clone();

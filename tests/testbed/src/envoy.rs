@@ -73,24 +73,7 @@ impl Envoy {
         let status_lease = Lease::any()?;
         let status = status_lease.address();
         let file = config.settle(site, status, directory)?;
-        let admin_file = directory.join("admin-address");
-        let mut command = Command::new(toolchain::envoy(&mut |step| eprintln!("{step}"))?);
-        command.arg("--config-path").arg(file);
-        command.args(["--concurrency", &run.concurrency.to_string()]);
-        command.args(["--log-level", &run.log_level]);
-        // Each Envoy for itself: the shared memory of hot restart has one name per machine.
-        command.arg("--disable-hot-restart");
-        // The system chooses the admin port, and Envoy tells here which.
-        command.arg("--admin-address-path").arg(&admin_file);
-        // The default keeps access log lines back for ten seconds.
-        command.args(["--file-flush-interval-msec", "50"]);
-        command.args(&run.arguments);
-        command.envs(run.environment.iter().cloned());
-        let mut process = Process::start("envoy", command, directory)?;
-        let admin = process.wait_for("Envoy's admin address", START, |_| {
-            fs::read_to_string(&admin_file).ok()?.trim().parse().ok()
-        })?;
-        process.wait_for("Envoy to be ready", START, |_| is_ready(admin).then_some(()))?;
+        let (process, admin) = launch(&file, run, directory)?;
         let directory = directory.to_owned();
         let leases = [lease, status_lease];
         Ok(Self { process, address: site.listen, admin, status, directory, _leases: leases })
@@ -258,6 +241,43 @@ impl Envoy {
     }
 }
 
+/// Starts Envoy with this file and waits until it is ready; also answers where its admin listener is.
+pub(crate) fn launch(file: &Path, run: &Run, directory: &Path) -> Result<(Process, SocketAddr)> {
+    let admin_file = directory.join("admin-address");
+    let mut command = Command::new(toolchain::envoy(&mut |step| eprintln!("{step}"))?);
+    command.arg("--config-path").arg(file);
+    command.args(["--concurrency", &run.concurrency.to_string()]);
+    command.args(["--log-level", &run.log_level]);
+    // Each Envoy for itself: the shared memory of hot restart has one name per machine.
+    command.arg("--disable-hot-restart");
+    // The system chooses the admin port, and Envoy tells here which.
+    command.arg("--admin-address-path").arg(&admin_file);
+    // The default keeps access log lines back for ten seconds.
+    command.args(["--file-flush-interval-msec", "50"]);
+    command.args(&run.arguments);
+    command.envs(run.environment.iter().cloned());
+    let mut process = Process::start("envoy", command, directory)?;
+    let admin = process.wait_for("Envoy's admin address", START, |_| {
+        fs::read_to_string(&admin_file).ok()?.trim().parse().ok()
+    })?;
+    process.wait_for("Envoy to be ready", START, |_| is_ready(admin).then_some(()))?;
+    Ok((process, admin))
+}
+
+/// Whether Envoy accepts this file: `envoy --mode validate`.
+///
+/// # Errors
+/// It does not, or with warnings; the error holds what Envoy says.
+pub fn validate_file(file: &Path) -> Result<()> {
+    let mut command = Command::new(toolchain::envoy(&mut |step| eprintln!("{step}"))?);
+    command.args(["--mode", "validate", "--log-level", "warning", "--config-path"]).arg(file);
+    let told = command.output()?;
+    let text = String::from_utf8_lossy(&told.stderr).into_owned();
+    ensure!(told.status.success(), "{text}");
+    ensure!(!text.contains("[warning]"), "valid, with warnings: {text}");
+    Ok(())
+}
+
 fn is_ready(admin: SocketAddr) -> bool {
     http1::send(admin, &Request::get("/ready")).is_ok_and(|answer| answer.status == 200)
 }
@@ -269,13 +289,7 @@ fn is_ready(admin: SocketAddr) -> bool {
 pub fn validate(config: EnvoyConfig, site: &Site, directory: &Path) -> Result<()> {
     let lease = Lease::any()?;
     let file = config.settle(site, lease.address(), directory)?;
-    let mut command = Command::new(toolchain::envoy(&mut |step| eprintln!("{step}"))?);
-    command.args(["--mode", "validate", "--log-level", "warning", "--config-path"]).arg(file);
-    let told = command.output()?;
-    let text = String::from_utf8_lossy(&told.stderr).into_owned();
-    ensure!(told.status.success(), "{text}");
-    ensure!(!text.contains("[warning]"), "valid, with warnings: {text}");
-    Ok(())
+    validate_file(&file)
 }
 
 /// An address on which nobody listens: what a control or an upstream that is down looks like.

@@ -21,6 +21,7 @@ pub mod process;
 pub mod prometheus;
 pub mod python;
 pub mod series;
+pub mod sidecar;
 pub mod soak;
 pub mod stack;
 #[cfg(feature = "tls")]

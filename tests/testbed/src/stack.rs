@@ -26,6 +26,11 @@ pub const CLUB: &str = "G-CLUB000001";
 /// The upstream's own secret, in Envoy's environment as `GA4_API_SECRET`.
 pub const UPSTREAM_SECRET: &str = "upstream-secret-of-the-club";
 
+#[cfg(feature = "tls")]
+mod encryption;
+#[cfg(feature = "tls")]
+use self::encryption::Encryption;
+
 type Edit = Box<dyn FnOnce(&mut EnvoyConfig) -> Result<()>>;
 
 /// How a [`Stack`] is started.
@@ -74,13 +79,6 @@ pub struct Stack {
     _directory: Option<TempDir>,
 }
 
-#[cfg(feature = "tls")]
-#[derive(Debug)]
-struct Encryption {
-    authority: crate::tls::Authority,
-    _fronts: [crate::tls::TlsFront; 2],
-}
-
 impl fmt::Debug for Builder {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "Builder({}, {:?}, {:?})", self.config, self.run, self.ports)
@@ -105,7 +103,8 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Another file of `envoy/` than `demo.yaml`. `production.yaml` needs the feature `tls`.
+    /// Another file than `demo.yaml`, as [`EnvoyConfig::shipped`] names it. One that speaks TLS needs the
+    /// feature `tls`.
     #[must_use]
     pub fn config(mut self, file: &str) -> Self {
         file.clone_into(&mut self.config);
@@ -224,15 +223,13 @@ impl Builder {
             tls: None,
         };
         #[cfg(feature = "tls")]
-        let tls = match self.config.as_str() {
-            "production.yaml" => Some(Encryption::put_around(&mut site, &directory)?),
-            _ => None,
+        let tls = if config.speaks_tls()? {
+            Some(Encryption::put_around(&mut config, &mut site, &directory)?)
+        } else {
+            None
         };
         #[cfg(not(feature = "tls"))]
-        anyhow::ensure!(
-            self.config != "production.yaml",
-            "production.yaml needs the feature 'tls'"
-        );
+        anyhow::ensure!(!config.speaks_tls()?, "{} needs the feature 'tls'", self.config);
         site.admin_port = self.ports.admin;
 
         let envoy = Envoy::start(config, &site, &self.run, lease, &directory)?;
@@ -275,7 +272,7 @@ impl Stack {
     pub fn send(&self, request: &Request) -> Result<Response> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
-            return tls.authority.http1(self.envoy.address(), LISTENER_NAME)?.send(request);
+            return tls.authority().http1(self.envoy.address(), LISTENER_NAME)?.send(request);
         }
         self.envoy.send(request)
     }
@@ -284,7 +281,7 @@ impl Stack {
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn authority(&self) -> Option<&crate::tls::Authority> {
-        self.tls.as_ref().map(|tls| &tls.authority)
+        self.tls.as_ref().map(Encryption::authority)
     }
 
     /// Issues a key and waits until the gate has it.
@@ -330,31 +327,6 @@ impl Stack {
 /// The name in the certificate that a TLS listener shows.
 #[cfg(feature = "tls")]
 pub const LISTENER_NAME: &str = "gate.example.com";
-
-#[cfg(feature = "tls")]
-impl Encryption {
-    /// Certificates for the listener, and fronts for control and the analytics endpoint.
-    fn put_around(site: &mut Site, directory: &Path) -> Result<Self> {
-        use crate::config::TlsFiles;
-        use crate::tls::{Authority, TlsFront};
-
-        let authority = Authority::new(directory)?;
-        let listener = authority.issue(LISTENER_NAME, "listener")?;
-        let control = authority.issue("control.example.com", "control")?;
-        let analytics = authority.issue("www.google-analytics.com", "analytics")?;
-        let fronts = [
-            TlsFront::start(&control, site.control, &["h2", "http/1.1"])?,
-            TlsFront::start(&analytics, site.analytics, &[])?,
-        ];
-        [site.control, site.analytics] = [fronts[0].address(), fronts[1].address()];
-        site.tls = Some(TlsFiles {
-            certificate: listener.certificate,
-            key: listener.key,
-            authority: authority.certificate_file(),
-        });
-        Ok(Self { authority, _fronts: fronts })
-    }
-}
 
 /// A genuine event of a stream, with this secret.
 #[must_use]

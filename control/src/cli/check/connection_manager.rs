@@ -6,15 +6,30 @@ use saphyr::MarkedYaml;
 use super::filter::{is_gate, is_status_page};
 use super::finding::Finding;
 use super::node::Node;
+use super::shared;
 
 /// Checks a connection manager, if a gate stands in it.
-pub(super) fn check(manager: &MarkedYaml<'_>, findings: &mut Vec<Finding>) {
+pub(super) fn check(
+    manager: &MarkedYaml<'_>,
+    document: &MarkedYaml<'_>,
+    findings: &mut Vec<Finding>,
+) {
     let filters = manager.items("http_filters");
     let is_ours = |filter: &MarkedYaml<'_>| {
         filter.at("typed_config").is_some_and(|config| is_gate(config) && !is_status_page(config))
     };
     let Some(gate) = filters.iter().position(is_ours) else { return };
-    tripwire(manager, filters, gate, findings);
+    let is_off = |filter: &&MarkedYaml<'_>| filter.is_true("disabled");
+    if let Some(shared) = filters.get(gate).filter(is_off) {
+        let name = shared.text("name").unwrap_or_default();
+        if !shared::check(manager, document, name, shared.line(), findings) {
+            paths(manager, findings);
+        }
+    } else {
+        tripwire(manager, filters, gate, findings);
+        paths(manager, findings);
+        alone(manager, findings);
+    }
     surroundings(manager, findings);
 }
 
@@ -55,7 +70,7 @@ fn tripwire(
 }
 
 /// Whether a filter lets through what the gate marked, and nothing else.
-fn is_tripwire(filter: &MarkedYaml<'_>) -> bool {
+pub(super) fn is_tripwire(filter: &MarkedYaml<'_>) -> bool {
     let Some(config) = filter.at("typed_config").filter(|config| config.is_of("rbac.v3.RBAC"))
     else {
         return false;
@@ -79,11 +94,19 @@ fn asks_for_the_mark(principal: &MarkedYaml<'_>) -> bool {
         || (!any.is_empty() && any.iter().all(asks_for_the_mark))
 }
 
-fn surroundings(manager: &MarkedYaml<'_>, findings: &mut Vec<Finding>) {
-    let mut warn = |line: usize, what: &str, next: &str| {
-        findings.push(Finding::warning(line, "HttpConnectionManager", what).next(next));
-    };
-    let line_of = |path: &str| manager.at(path).map_or(manager.line(), Node::line);
+fn warn(findings: &mut Vec<Finding>, line: usize, what: &str, next: &str) {
+    findings.push(Finding::warning(line, "HttpConnectionManager", what).next(next));
+}
+
+fn warn_unless(manager: &MarkedYaml<'_>, member: &str, what: &str, findings: &mut Vec<Finding>) {
+    if !manager.is_true(member) {
+        let line = manager.at(member).map_or(manager.line(), Node::line);
+        warn(findings, line, what, &format!("set {member}: true"));
+    }
+}
+
+/// What gate and upstream have to read alike.
+fn paths(manager: &MarkedYaml<'_>, findings: &mut Vec<Finding>) {
     let path = "path_with_escaped_slashes_action";
     if matches!(
         manager.text(path),
@@ -91,43 +114,47 @@ fn surroundings(manager: &MarkedYaml<'_>, findings: &mut Vec<Finding>) {
     ) {
         let what =
             "escaped slashes stay in the path: gate and upstream may read two different ones";
-        warn(line_of(path), what, "set path_with_escaped_slashes_action: REJECT_REQUEST");
+        let line = manager.at(path).map_or(manager.line(), Node::line);
+        warn(findings, line, what, "set path_with_escaped_slashes_action: REJECT_REQUEST");
     }
-    for (member, what) in [
-        ("use_remote_address", "a sender chooses its own source address, in X-Forwarded-For"),
-        (
-            "normalize_path",
-            "the path is not normalised: gate and upstream may read two different ones",
-        ),
-        ("merge_slashes", "slashes are not merged: gate and upstream may read two different paths"),
-    ] {
-        if !manager.is_true(member) {
-            warn(line_of(member), what, &format!("set {member}: true"));
-        }
-    }
+    let what = "the path is not normalised: gate and upstream may read two different ones";
+    warn_unless(manager, "normalize_path", what, findings);
+    let what = "slashes are not merged: gate and upstream may read two different paths";
+    warn_unless(manager, "merge_slashes", what, findings);
+}
+
+/// What a gate may ask of a listener that it has to itself.
+fn alone(manager: &MarkedYaml<'_>, findings: &mut Vec<Finding>) {
     let path = "common_http_protocol_options/headers_with_underscores_action";
     if !matches!(manager.text(path), Some("REJECT_REQUEST" | "DROP_HEADER")) {
         let what =
-            "many upstreams read x_mpgate_sender as x-mpgate-sender, and a client may send that";
+            "many upstreams read x_forwarded_host as x-forwarded-host, and a client may send that";
         let next =
             "set common_http_protocol_options.headers_with_underscores_action: REJECT_REQUEST";
-        warn(line_of(path), what, next);
+        let line = manager.at(path).map_or(manager.line(), Node::line);
+        warn(findings, line, what, next);
     }
     if manager.at("stream_idle_timeout").is_none() {
         let what = "a request that a trapped VM held ends at stream_idle_timeout, and that is five minutes";
-        warn(manager.line(), what, "set stream_idle_timeout: 10s");
+        warn(findings, manager.line(), what, "set stream_idle_timeout: 10s");
     }
+}
+
+fn surroundings(manager: &MarkedYaml<'_>, findings: &mut Vec<Finding>) {
+    let what = "a sender chooses its own source address, in X-Forwarded-For";
+    warn_unless(manager, "use_remote_address", what, findings);
     if let Some(tracing) =
         manager.at("tracing").filter(|node| node.at("max_path_tag_length").is_none())
     {
         let what =
             "spans are tagged with the path and its query, and a query holds the sender's secret";
-        warn(tracing.line(), what, "set tracing.max_path_tag_length: 11");
+        warn(findings, tracing.line(), what, "set tracing.max_path_tag_length: 11");
     }
     for filter in manager.items("http_filters") {
         if filter.at("typed_config").is_some_and(|config| config.is_of("BodySizeLimit")) {
             let what = "body_size_limit logs the whole path, and with it the sender's secret, at level error";
             warn(
+                findings,
                 filter.line(),
                 what,
                 "use envoy.filters.http.buffer with max_request_bytes: 130000",

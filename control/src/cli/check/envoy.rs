@@ -27,7 +27,7 @@ pub(super) fn check(text: &str) -> Vec<Finding> {
                 filter::check(node, document, &mut findings);
             }
             if node.is_of("http_connection_manager.v3.HttpConnectionManager") {
-                connection_manager::check(node, &mut findings);
+                connection_manager::check(node, document, &mut findings);
             }
         });
         logs(document, &mut findings);

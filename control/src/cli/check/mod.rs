@@ -8,6 +8,7 @@ mod finding;
 mod node;
 mod plugin;
 mod service;
+mod shared;
 mod stats;
 
 use std::fs;

@@ -9,7 +9,9 @@ use super::{Ran, run};
 use crate::harness::Directory;
 
 fn shipped(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy").join(name).display().to_string()
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let place = if name.contains('/') { root } else { root.join("envoy") };
+    place.join(name).display().to_string()
 }
 
 fn check(file: &Path, flags: &str) -> Ran {
@@ -31,11 +33,43 @@ fn found(file: &Path) -> (Option<i32>, Vec<(String, u64, String)>) {
 
 #[test]
 fn what_we_ship_is_without_fault_and_warning() {
-    let files = format!("{} {}", shipped("production.yaml"), shipped("demo.yaml"));
+    let files = ["production.yaml", "demo.yaml", SHARED];
+    let files = files.map(shipped).join(" ");
     let ran = run(&[], &format!("check {files}"));
     assert_eq!((ran.code, ran.error.as_str()), (Some(0), ""), "{}", ran.out);
-    assert_eq!(ran.out, "2 files checked: 0 faults, 0 warnings\n");
+    assert_eq!(ran.out, "3 files checked: 0 faults, 0 warnings\n");
 }
+
+const SHARED: &str = "deploy/shared-gateway/envoy.yaml";
+
+/// The same for a gateway that serves others too.
+const SHARED_MISTAKES: [(&str, &str, &str, &str, &str); 7] = [
+    ("config: {}", "disabled: true", "warning", "no route here turns it on", "name: mpgate"),
+    (
+        "{upgrade_type: websocket, enabled: false}",
+        "{upgrade_type: websocket}",
+        "warning",
+        "an upgrade of this path",
+        "name: collect",
+    ),
+    (" idle_timeout: 10s", "", "warning", "five minutes", "name: collect"),
+    (
+        "exact: forward",
+        "exact: answer",
+        "warning",
+        "cluster analytics has no tripwire",
+        "analytics",
+    ),
+    (
+        "route: {cluster: shop}",
+        "route: {cluster: shop, request_mirror_policies: [{cluster: analytics}]}",
+        "warning",
+        "a mirror leads to analytics",
+        "mirror",
+    ),
+    ("use_remote_address: true", "", "warning", "chooses its own source address", ""),
+    ("failure_policy: FAIL_RELOAD", "", "warning", "answer 503 for ever", "name: mpgate"),
+];
 
 /// What is written in place of what in `envoy/production.yaml`; severity and words of what is found; and a
 /// word of the line that it is found in.
@@ -142,7 +176,7 @@ const MISTAKES: [(&str, &str, &str, &str, &str); 30] = [
         "merge_slashes",
     ),
     ("path_with_escaped_slashes_action: REJECT_REQUEST", "", "warning", "escaped slashes stay", ""),
-    ("headers_with_underscores_action: REJECT_REQUEST", "", "warning", "x_mpgate_sender", ""),
+    ("headers_with_underscores_action: REJECT_REQUEST", "", "warning", "x_forwarded_host", ""),
     ("stream_idle_timeout: 10s", "", "warning", "five minutes", ""),
     ("{tag_name: event,", "{tag_name: name,", "warning", "stats_tags lacks event", "stats_tags"),
     (
@@ -164,9 +198,14 @@ const MISTAKES: [(&str, &str, &str, &str, &str); 30] = [
 
 #[test]
 fn every_mistake_in_an_envoy_configuration_is_found() {
+    each_is_found("production.yaml", &MISTAKES);
+    each_is_found(SHARED, &SHARED_MISTAKES);
+}
+
+fn each_is_found(file: &str, mistakes: &[(&str, &str, &str, &str, &str)]) {
     let directory = Directory::new();
-    let good = fs::read_to_string(shipped("production.yaml")).expect("the configuration");
-    for (number, (what, instead, severity, words, in_line)) in MISTAKES.into_iter().enumerate() {
+    let good = fs::read_to_string(shipped(file)).expect("the configuration");
+    for (number, &(what, instead, severity, words, in_line)) in mistakes.iter().enumerate() {
         let text = good.replacen(what, instead, 1);
         assert_ne!(text, good, "{what}");
         let file = directory.join(&format!("{number}.yaml"));
@@ -182,6 +221,20 @@ fn every_mistake_in_an_envoy_configuration_is_found() {
         let near = format!("{}{shown}", text.lines().nth(at.saturating_sub(1)).unwrap_or_default());
         assert!(near.contains(in_line), "{what}: line {line} is {shown:?}");
     }
+}
+
+/// Where a prefix turns the gate on, other spellings meet it, and how Envoy reads them matters.
+#[test]
+fn a_prefix_that_turns_the_gate_on_wants_normal_paths() {
+    let directory = Directory::new();
+    let good = fs::read_to_string(shipped(SHARED)).expect("the configuration");
+    let text = good.replace("match: {path: /debug/mp/collect}", "match: {prefix: /debug}");
+    let file = directory.join("prefix.yaml");
+    fs::write(&file, text).expect("a file");
+    let (code, findings) = found(&file);
+    let words: Vec<&str> = findings.iter().map(|(_, _, words)| words.as_str()).collect();
+    assert_eq!((code, words.len()), (Some(0), 3), "{words:?}");
+    assert!(words[0].starts_with("escaped slashes stay"), "{words:?}");
 }
 
 #[test]
