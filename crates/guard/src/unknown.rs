@@ -118,11 +118,11 @@ mod tests {
         let (mut all, mut vms) =
             (UnknownSecrets::default(), [(); 4].map(|()| UnknownSecrets::default()));
         let mut tried = HashMap::<String, u64>::new();
-        for turn in 0..100_000_u64 {
+        for turn in 0..100_000_usize {
             // One in ten is the same, from whichever worker; the rest are tried once.
             let name = if turn % 10 == 3 { "leaked".to_owned() } else { format!("guess {turn}") };
             *tried.entry(digest(&name).to_string()[..8].to_owned()).or_default() += 1;
-            vms[turn as usize / 7 % 4].note(&digest(&name), turn);
+            vms[turn / 7 % 4].note(&digest(&name), turn as u64);
             if turn % 500 == 499 {
                 for vm in &mut vms {
                     all.merge(&core::mem::take(vm));
