@@ -4,6 +4,7 @@
 mod exact;
 mod gates;
 mod logged;
+mod reloads;
 mod told;
 mod unknown;
 

@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use mpgate_testbed::envoy::nowhere;
 use mpgate_testbed::port::Lease;
-use mpgate_testbed::stack::{CLUB, SHOP, purchase};
-use mpgate_testbed::{Answer, EnvoyConfig, Request, Stack, Upstream, http1};
+use mpgate_testbed::stack::{CLUB, CONSUMER, SHOP, purchase};
+use mpgate_testbed::{Answer, EnvoyConfig, Request, Stack, Upstream, http1, poll};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::places::{What, broken, refused};
+use super::places::{What, broken, misplaced, refused};
 use super::search::{Allowed, Canary, check, check_admin, check_files, found, shown};
 use crate::tripwire::way::{Caught, Opened, Way, try_open};
 
@@ -20,6 +21,9 @@ const MUSEUM: &str = "G-MUSEUM0001";
 
 const UPSTREAM: &str = "upstream-canary-5Lw8NcXr2TbVq9KzYp4Hs7Df";
 const STRANGER: &str = "stranger-canary-Qm3Zx6Jv1RgWk8PtBn5Ud2Ea";
+
+/// For a report, which comes every ten seconds.
+const SOON: Duration = Duration::from_secs(20);
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -201,8 +205,9 @@ impl Run {
     fn drive_what_fails(&self) {
         let keys = &self.keys;
         let address = self.stack.envoy.address();
-        let sent = refused(&keys.billing, STRANGER, &keys.revoked);
-        for sent in sent.into_iter().chain(broken(&keys.billing)) {
+        let refused = refused(&keys.billing, STRANGER, &keys.revoked);
+        let misplaced = misplaced(MUSEUM, &keys.museum);
+        for sent in refused.into_iter().chain(broken(&keys.billing)).chain(misplaced) {
             let answer = match &sent.what {
                 What::Request(request) => http1::send(address, request),
                 What::Bytes(bytes) => http1::send_bytes(address, bytes),
@@ -244,6 +249,40 @@ impl Run {
         assert_eq!(traced, 3 * 7, "a W3C trace passes as it is");
     }
 
+    /// Metrics, the status page, the access log and control have something of each request to tell, and no secret.
+    fn check_what_is_told(&self) {
+        let metrics = self.stack.envoy.metrics().expect("metrics");
+        for (name, label, value) in [
+            ("mpgate_events_total", "event", "other"),
+            ("mpgate_requests_total", "stream", "unknown"),
+            ("mpgate_request_body_bytes_total", "gate", "demo"),
+        ] {
+            assert!(metrics.sum(name, &[("sender", "museum"), (label, value)]) > 0.0, "{name}");
+        }
+        let page = poll::until("the status page", SOON, || {
+            let page = self.stack.envoy.status().expect("a page");
+            (page["unknown_secrets"] != json!([])).then_some(page)
+        });
+        let page = page.expect("unknown secrets").to_string();
+        check(&self.canaries, "the status page", page.as_bytes(), &[]);
+        let log = self.stack.envoy.wait_for_access_log(40).expect("an access log");
+        for (member, value) in [
+            ("sender", "billing"),
+            ("events", "2"),
+            ("trace_id", "4bf92f3577b34da6a3ce929d0e0e4736"),
+            ("trace_id", "5bf92f3577b34da6a3ce929d0e0e4736"),
+        ] {
+            assert!(log.iter().any(|line| line[member] == value), "no {member} is {value}");
+        }
+        // Control's files are searched for what it was told of these.
+        let path = format!("/v1/measurementConsumers/{CONSUMER}:usage?sender=museum");
+        let reported = || {
+            let usage = self.stack.control.call("GET", &path, None).expect("an answer");
+            usage.text().contains("\"other\"").then_some(())
+        };
+        poll::until("a report of the misplaced", SOON, reported).expect("reported");
+    }
+
     fn check_what_is_left(&self) {
         check_files(&self.canaries, self.directory.path(), &TOKEN_FILES);
     }
@@ -258,8 +297,7 @@ fn a_secret_is_only_where_it_belongs() {
     let refused = [("/config_dump", 403), ("/logging", 403), ("/server_info", 403)];
     let told = [("/stats", 200), ("/stats?format=json", 200), ("/stats/prometheus", 200)];
     check_admin(&run.canaries, &run.stack, &[&told[..], &refused].concat());
-    let log = run.stack.envoy.wait_for_access_log(40).expect("an access log");
-    assert!(log.iter().any(|line| line["sender"] == "billing"));
+    run.check_what_is_told();
     run.check_what_is_left();
 }
 

@@ -2,6 +2,10 @@
 
 use mpgate_testbed::Request;
 use mpgate_testbed::stack::{CLUB, SHOP, purchase};
+use serde_json::json;
+
+/// A version of which a header may say more.
+const LATER_TRACE: &str = "01-5bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 /// A request and the status it is answered with; none where the connection is simply closed.
 pub(super) struct Sent {
@@ -55,6 +59,29 @@ pub(super) fn refused(secret: &str, stranger: &str, revoked: &str) -> Vec<Sent> 
             let path = format!("/mp/collect?measurement_id={SHOP}");
             post(path).header("authorization", format!("Bearer {secret}"))
         }),
+    ]
+}
+
+/// Genuine, with the secret also where labels, log fields and reports come from. Its stream's upstream is
+/// sent what the sender brought.
+pub(super) fn misplaced(stream: &str, secret: &str) -> Vec<Sent> {
+    // As long as an event's name may be, and well formed.
+    let name = secret.get(..40).unwrap_or_default();
+    let params = json!({"currency": secret, "value": 1, name: name});
+    let events = json!([{"name": name, "params": params}, {"name": secret}]);
+    let body = json!({"client_id": secret, "user_id": secret, "events": events});
+    let with = |header: &str, value: String| purchase(stream, secret).header(header, value);
+    let id = secret.get(16..48).unwrap_or_default();
+    vec![
+        request("as an event's name", 204, Request::post(target(stream, secret)).json(&body)),
+        request("as a stream", 403, purchase(secret, secret)),
+        request("as a trace", 204, with("traceparent", secret.to_owned())),
+        request("as a trace's id", 204, {
+            with("traceparent", format!("00-{id}-00f067aa0ba902b7-01"))
+        }),
+        request("behind a trace", 204, with("traceparent", format!("{LATER_TRACE}-{secret}"))),
+        request("as a trace's state", 204, with("tracestate", format!("gate={secret}"))),
+        request("as the sender", 204, with("x-mpgate-sender", secret.to_owned())),
     ]
 }
 
