@@ -1,6 +1,7 @@
 //! What the gate tells on Envoy's Prometheus page and on its status page: which series there are, that
 //! they are exact, and that nobody can make more of them.
 
+mod bounded;
 mod exact;
 mod gates;
 mod logged;

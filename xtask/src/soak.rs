@@ -11,7 +11,7 @@ use mpgate_testbed::soak::{CASES, Case, FirstLoad, Outcome, Plan, Weight, first_
 use mpgate_testbed::toolchain;
 
 use crate::build::{TEST_BUILD_STEPS, build_for_tests, setup};
-use crate::steps::Steps;
+use crate::steps::{Steps, cargo};
 use crate::terminal::Terminal;
 
 mod report;
@@ -23,6 +23,7 @@ Examples:
   cargo xtask soak --case control-killed --workers 4 --seconds 60
   cargo xtask soak --case lds-settings --case ecds-settings
   cargo xtask soak --case memory --case first-load  what a list costs
+  cargo xtask soak --case series                    how many series strangers make
   cargo xtask soak --write docs/operating.md        the table, in its place in that file";
 
 #[derive(clap::Args)]
@@ -51,7 +52,7 @@ pub(crate) struct Options {
     list: bool,
 }
 
-/// As many keys as one gateway is measured with.
+/// As many keys as one gateway is measured with, and as many strangers.
 const LARGE: usize = 100_000;
 
 /// What is measured.
@@ -60,12 +61,13 @@ enum Row {
     Case(&'static Case),
     Memory,
     FirstLoad,
+    Series,
 }
 
 impl Row {
     fn all() -> Vec<Self> {
         let cases = CASES.iter().map(Row::Case);
-        cases.chain([Row::Memory, Row::FirstLoad]).collect()
+        cases.chain([Row::Memory, Row::FirstLoad, Row::Series]).collect()
     }
 
     const fn name(self) -> &'static str {
@@ -73,6 +75,7 @@ impl Row {
             Row::Case(case) => case.name,
             Row::Memory => "memory",
             Row::FirstLoad => "first-load",
+            Row::Series => "series",
         }
     }
 
@@ -81,6 +84,7 @@ impl Row {
             Row::Case(case) => case.what,
             Row::Memory => "what an Envoy weighs, by keys and workers",
             Row::FirstLoad => "what requests feel of 100 000 keys that are loaded",
+            Row::Series => "how many series 100 000 strangers make",
         }
     }
 }
@@ -154,6 +158,7 @@ fn play(options: &Options, terminal: Terminal) -> Result<Figures> {
             }
             Row::Memory => figures.weights = weigh_all(terminal)?,
             Row::FirstLoad => figures.loads = load_all(options, terminal)?,
+            Row::Series => bound_series()?,
         }
     }
     Ok(figures)
@@ -190,6 +195,14 @@ fn load_all(options: &Options, terminal: Terminal) -> Result<Vec<FirstLoad>> {
         }
     }
     Ok(loads)
+}
+
+/// The end-to-end test that plays it in short, with as many strangers as there may be.
+fn bound_series() -> Result<()> {
+    let strangers = format!("env.MPGATE_BOUNDED='{LARGE}'");
+    let test =
+        ["--package", "mpgate-e2e", "--test", "e2e", "--", "--nocapture", "metrics::bounded"];
+    cargo(&[&["test", "--config", &strangers], &test[..]].concat())
 }
 
 fn read(file: &PathBuf) -> Result<String> {

@@ -17,7 +17,7 @@ use super::{SOON, events, sum, wait_for_sum};
 const LINES: usize = 16;
 
 /// Nobody is told that one sender sends too much.
-fn unlimited(config: &mut EnvoyConfig) -> anyhow::Result<()> {
+pub(super) fn unlimited(config: &mut EnvoyConfig) -> anyhow::Result<()> {
     config.remove_http_filter("envoy.filters.http.local_ratelimit")?;
     config.remove_http_filter("per_source")?;
     config.gate()?["protocol_rules"] = "enforce".into();
