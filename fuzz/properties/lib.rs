@@ -11,5 +11,6 @@
 pub mod body;
 pub mod pages;
 pub mod query;
+pub mod reports;
 pub mod request;
 pub mod settings;

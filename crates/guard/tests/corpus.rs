@@ -6,7 +6,7 @@ mod properties;
 
 use std::path::Path;
 
-use properties::{body, pages, query, request, settings};
+use properties::{body, pages, query, reports, request, settings};
 
 /// Runs a check over every file of a target's corpus.
 fn replay(target: &str, check: fn(&[u8])) {
@@ -43,4 +43,9 @@ fn configurations() {
 #[test]
 fn change_pages() {
     replay("pages", pages::check);
+}
+
+#[test]
+fn usage_reports() {
+    replay("reports", reports::check);
 }

@@ -78,15 +78,33 @@ impl Delta {
         let values: usize = self.events.iter().map(|events| events.values.len()).sum();
         if let Some(events) = self.events.get_mut(at) {
             events.count = plus(events.count, 1);
-            if let Some(money) = seen.money {
-                events.earn(money, values);
+            if let Some(money) = seen.money
+                && !events.earn(money, values)
+            {
+                self.earn_without_a_place(money.micros);
             }
+        }
+    }
+
+    /// A value that has no place with its event counts with those that have none, under [`OTHER`] both ways.
+    fn earn_without_a_place(&mut self, micros: i64) {
+        let at = self.events.iter().position(|events| events.name == OTHER);
+        let at = at.unwrap_or_else(|| {
+            let name = Cow::Borrowed(OTHER);
+            self.events.push(Events { name, count: 0, values: Vec::new() });
+            self.events.len().saturating_sub(1)
+        });
+        let Some(events) = self.events.get_mut(at) else { return };
+        match events.values.iter_mut().find(|(code, _)| *code == NO_CURRENCY) {
+            Some((_, sum)) => *sum = within(sum.saturating_add(micros)),
+            None => events.values.push((NO_CURRENCY, within(micros))),
         }
     }
 }
 
 impl Events {
-    fn earn(&mut self, money: Money, values_of_all: usize) {
+    /// Adds to a value of the event's own; `false` if there is no place for it.
+    fn earn(&mut self, money: Money, values_of_all: usize) -> bool {
         let is_full = self.values.len() >= CURRENCIES_MAX || values_of_all >= REPORT_NAMES_MAX / 2;
         let known = |code: [u8; 3]| self.values.iter().position(|(known, _)| *known == code);
         let at = match known(money.currency) {
@@ -95,12 +113,14 @@ impl Events {
         };
         match at.and_then(|at| self.values.get_mut(at)) {
             Some((_, micros)) => *micros = within(micros.saturating_add(money.micros)),
-            None if values_of_all >= REPORT_NAMES_MAX => {}
+            // The last place is for what has no other.
+            None if values_of_all >= REPORT_NAMES_MAX.saturating_sub(1) => return false,
             None => {
                 let code = if is_full { NO_CURRENCY } else { money.currency };
                 self.values.push((code, within(money.micros)));
             }
         }
+        true
     }
 }
 
