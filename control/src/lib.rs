@@ -10,6 +10,7 @@ pub mod failures;
 mod grpc;
 pub mod keys;
 mod listener;
+mod metrics;
 pub mod model;
 pub mod names;
 mod private_file;

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::api::{App, FailureLimit, Pages, router};
 use crate::keys::Shown;
+use crate::metrics::{self, Metrics};
 use crate::names::PrincipalId;
 use crate::service::{self, Limits, Service};
 use crate::store::sqlite::SqliteStore;
@@ -28,6 +29,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Files that are no connection: the database's, the log, the runtime's own.
 const OTHER_FILES: u64 = 128;
 
+/// Connections at once to the metrics: a Prometheus or two, and somebody who looks.
+const METRICS_CONNECTIONS_MAX: usize = 16;
+
 /// How often what was heard of gateways and tokens is looked through.
 const WRITE_HEARD: Duration = Duration::from_millis(250);
 
@@ -39,6 +43,8 @@ const FORGET_USAGE: Duration = Duration::from_mins(10);
 pub struct Settings {
     /// Where to listen; port 0 lets the system choose.
     pub listen: SocketAddr,
+    /// Where Prometheus reads; without it nowhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// The database file; created if missing.
     pub database: PathBuf,
     /// Where the first admin token goes. `None`: to the terminal, or without one to a file beside
@@ -63,6 +69,8 @@ pub enum ServeError {
     Tls(TlsError),
     /// The address cannot be listened on.
     Listen(SocketAddr, io::Error),
+    /// The address of the metrics cannot be listened on.
+    Metrics(SocketAddr, io::Error),
     /// The database cannot be used.
     Open(OpenError),
     /// The first admin could not be stored.
@@ -88,6 +96,10 @@ impl fmt::Display for ServeError {
             Self::Listen(address, error) => {
                 write!(out, "cannot listen on {address}: {error}; choose another with --listen")
             }
+            Self::Metrics(address, error) => write!(
+                out,
+                "cannot listen on {address} for metrics: {error}; choose another with --metrics-listen"
+            ),
             Self::Open(error) => error.fmt(out),
             Self::Service(error) => error.fmt(out),
             Self::TokenFile(path, error) => write!(
@@ -126,6 +138,14 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     // Before the database: a taken port leaves no file behind.
     let listener =
         TcpListener::bind(address).await.map_err(|error| ServeError::Listen(address, error))?;
+    let metrics_listener = match settings.metrics_listen {
+        Some(address) => Some(
+            TcpListener::bind(address)
+                .await
+                .map_err(|error| ServeError::Metrics(address, error))?,
+        ),
+        None => None,
+    };
     let store = SqliteStore::open(&settings.database).await.map_err(ServeError::Open)?;
     let service = Service::new(Arc::new(store.clone()), settings.limits);
     first_admin(&service, &settings).await?;
@@ -134,8 +154,18 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     let (stop, stopping) = watch::channel(false);
     let heard = tokio::spawn(write_heard(service.clone(), stopping.clone()));
     tokio::spawn(forget_usage(service.clone(), stopping.clone()));
+    let metrics = Metrics::default();
+    if let Some(listener) = metrics_listener {
+        let address = listener.local_addr().map_err(ServeError::Io)?;
+        tracing::info!(%address, "metrics");
+        let page = metrics::router(service.clone(), metrics.clone());
+        let readers =
+            listener::run(listener, METRICS_CONNECTIONS_MAX, None, page, stopping.clone());
+        tokio::spawn(readers);
+    }
     let app = App {
         service,
+        metrics,
         failures: FailureLimit::default(),
         pages: Pages::default(),
         stopping: stopping.clone(),

@@ -54,3 +54,8 @@ CREATE TABLE reconciliations (
 ) STRICT;
 
 CREATE INDEX reconciliations_by_day ON reconciliations (day);
+
+-- For the metrics: since when there has been a change that a gateway does not have, and which keys end next.
+CREATE INDEX audit_by_revision ON audit_events (revision) WHERE revision IS NOT NULL;
+CREATE INDEX keys_by_end ON api_keys (json_extract(grant_json, '$.expire_time'))
+WHERE state = 'active' AND json_extract(grant_json, '$.expire_time') IS NOT NULL;

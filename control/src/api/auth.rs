@@ -13,7 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use mpgate_contract::ConsumerId;
 
 use super::App;
-use super::observe::RequestId;
+use super::observe::{CalledBy, RequestId};
 use super::problem::{Problem, Reason};
 use crate::failures::{Failures, Limits, Tell, Verdict};
 use crate::problem::TOKEN_UNKNOWN;
@@ -30,7 +30,9 @@ pub(super) async fn require(
     let extensions = request.extensions();
     let source = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
     let request_id = extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+    let called_by = extensions.get::<CalledBy>().cloned().unwrap_or_default();
     let caller = authenticate(&app, request.headers(), source, request_id).await?;
+    called_by.is(&caller.principal.id);
     match parameters.iter().find(|(name, _)| *name == "mc") {
         None => caller.may(permission)?,
         Some((_, id)) => match ConsumerId::parse(id) {

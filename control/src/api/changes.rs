@@ -96,6 +96,7 @@ pub(super) async fn get(
                 _ = app.stopping.changed() => (),
             }
         };
+        let _open = app.metrics.open_poll();
         // When time is up the feed is read once more and sent as it is.
         timeout_at(deadline, news).await.ok();
         was_held = true;

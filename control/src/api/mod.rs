@@ -17,6 +17,7 @@ mod principals;
 pub(crate) mod problem;
 mod reconcile;
 mod streams;
+pub(crate) mod trace;
 mod usage;
 mod verbs;
 
@@ -24,7 +25,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post};
 use mpgate_contract::ConsumerId;
@@ -38,6 +39,7 @@ use self::auth::require;
 use self::input::{Members, Parameters, page_token};
 pub(crate) use self::pages::Pages;
 use self::problem::Problem;
+use crate::metrics::Metrics;
 use crate::model::Refusal;
 use crate::service::{Listed, Permission, Service};
 
@@ -52,6 +54,8 @@ pub(crate) struct App {
     pub(crate) pages: Pages,
     /// How often authentication failed, and from where.
     pub(crate) failures: FailureLimit,
+    /// What is counted of requests.
+    pub(crate) metrics: Metrics,
     /// Turns true when the process is about to end: held-open requests are answered.
     pub(crate) stopping: watch::Receiver<bool>,
 }
@@ -167,7 +171,7 @@ pub(crate) fn router(app: App) -> Router {
     router
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .fallback(|| async { Problem::of_status(StatusCode::NOT_FOUND) })
-        .layer(from_fn(observe::observe))
+        .layer(from_fn_with_state(app.metrics.clone(), observe::observe))
         .with_state(app)
 }
 

@@ -2,15 +2,20 @@
 //!
 //! The log line holds the route, never the path or the query: people paste tokens into both.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use tokio::task::JoinHandle;
 
 use super::problem::{IsLogged, PROBLEM_JSON, Problem};
+use super::trace::TraceId;
+use super::verbs;
+use crate::metrics::Metrics;
+use crate::names::PrincipalId;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -18,12 +23,30 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Clone, Debug)]
 pub(crate) struct RequestId(pub(crate) String);
 
-pub(super) async fn observe(mut request: Request, next: Next) -> Response {
+/// Who called, for the log: empty until that is known.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CalledBy(Arc<OnceLock<PrincipalId>>);
+
+impl CalledBy {
+    /// It is known by now.
+    pub(crate) fn is(&self, principal: &PrincipalId) {
+        self.0.set(principal.clone()).ok();
+    }
+}
+
+pub(super) async fn observe(
+    State(metrics): State<Metrics>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
+    let trace_id = TraceId::of(request.headers());
+    let called_by = CalledBy::default();
     request.extensions_mut().insert(RequestId(id.clone()));
+    request.extensions_mut().insert(called_by.clone());
     let method = known_method(request.method());
-    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route(&request);
 
     // A task of its own: a panic ends it and nothing else. A change goes on when its caller hangs up,
     // so that what was committed is also announced; a question is dropped with its caller.
@@ -37,18 +60,50 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
         response.headers_mut().insert(REQUEST_ID, value);
     }
 
+    let status = response.status().as_u16();
+    metrics.http(method, &route, status, started.elapsed());
     if response.extensions().get::<IsLogged>().is_some() {
         return response;
     }
-    let status = response.status().as_u16();
-    let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let principal = called_by.0.get().map(PrincipalId::as_str);
+    let trace_id = trace_id.as_ref().map(TraceId::as_str);
     if status >= 500 {
-        tracing::error!(request_id = id, method, route, status, duration_ms, "request");
+        tracing::error!(
+            request_id = id,
+            trace_id,
+            principal,
+            method,
+            route,
+            status,
+            duration_ms,
+            "request"
+        );
     } else {
-        tracing::info!(request_id = id, method, route, status, duration_ms, "request");
+        tracing::info!(
+            request_id = id,
+            trace_id,
+            principal,
+            method,
+            route,
+            status,
+            duration_ms,
+            "request"
+        );
     }
     response
+}
+
+/// The template of the route, with the custom method if there is one. Never the path.
+fn route(request: &Request) -> String {
+    let Some(template) = request.extensions().get::<MatchedPath>() else {
+        return "unknown".to_owned();
+    };
+    let verb = verbs::known(request.uri().path()).filter(|_| !template.as_str().contains(':'));
+    verb.map_or_else(
+        || template.as_str().to_owned(),
+        |verb| format!("{}:{verb}", template.as_str()),
+    )
 }
 
 /// A request's work.
@@ -65,13 +120,16 @@ impl Drop for Task {
     }
 }
 
-/// The caller's id if it can be one, else a new one.
+/// The caller's id if it can be one, else that of its trace, else a new one.
 pub(crate) fn request_id(headers: &HeaderMap) -> String {
     let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|text| {
         (1..=64).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     });
-    given.map_or_else(new_id, str::to_owned)
+    if let Some(given) = given {
+        return given.to_owned();
+    }
+    TraceId::of(headers).map_or_else(new_id, |trace| trace.as_str().to_owned())
 }
 
 fn new_id() -> String {
@@ -114,7 +172,7 @@ fn as_problem(response: Response) -> Response {
 #[cfg(test)]
 mod tests {
     use axum::Router;
-    use axum::middleware::from_fn;
+    use axum::middleware::from_fn_with_state;
     use axum::routing::get;
 
     use super::*;
@@ -125,7 +183,9 @@ mod tests {
             assert!(request.uri().query().is_none(), "this request breaks the handler");
             "whole"
         };
-        let app = Router::new().route("/", get(broken)).layer(from_fn(observe));
+        let app = Router::new()
+            .route("/", get(broken))
+            .layer(from_fn_with_state(Metrics::default(), observe));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}/", listener.local_addr().expect("an address"));
         let server = tokio::spawn(axum::serve(listener, app).into_future());

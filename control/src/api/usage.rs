@@ -4,13 +4,13 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::IntoResponse as _;
 use mpgate_contract::{KeyId, ReportFault, SenderName, UsageReport};
 use serde_json::json;
 
 use super::input::{Parameters, is_json};
 use super::problem::{Problem, Reason};
 use super::{Answer, App, consumer_id, json as json_of};
+use crate::metrics::ReportResult;
 use crate::model::Span;
 use crate::service::{Caller, UsageQuestion};
 use crate::time;
@@ -26,8 +26,27 @@ pub(super) async fn report(
     parameters: Parameters,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer {
+    let answer = counted(&app, &caller, &headers, &parameters, body).await;
+    app.metrics.report(match &answer {
+        Ok(true) => ReportResult::Counted,
+        Ok(false) => ReportResult::Repeated,
+        Err(problem) if matches!(problem.reason, Reason::Unavailable | Reason::Internal) => {
+            ReportResult::Failed
+        }
+        Err(_) => ReportResult::Refused,
+    });
+    json_of(&json!({"counted": answer?}))
+}
+
+async fn counted(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    parameters: &Parameters,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<bool, Problem> {
     parameters.only(&[])?;
-    if !is_json(&headers) {
+    if !is_json(headers) {
         let detail = "Send the report as content-type: application/json.";
         return Err(Problem::new(Reason::UnsupportedMediaType, detail));
     }
@@ -43,11 +62,10 @@ pub(super) async fn report(
         Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
             return Err(refused(ReportFault::TooLarge));
         }
-        Err(error) => return Ok(error.into_response()),
+        Err(error) => return Err(Problem::of_status(error.status())),
     };
     let report = UsageReport::parse(&body).map_err(refused)?;
-    let counted = app.service.report_usage(&caller, &report).await?;
-    json_of(&json!({"counted": counted}))
+    Ok(app.service.report_usage(caller, &report).await?)
 }
 
 pub(super) async fn get(app: App, caller: Caller, mc: &str, parameters: &Parameters) -> Answer {

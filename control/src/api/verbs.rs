@@ -29,6 +29,13 @@ pub(super) const OF_CONSUMERS: Verbs =
 pub(super) const OF_PRINCIPALS: Verbs =
     Verbs { changes: &["rotate"], reads: &[], allow: "GET,HEAD,PATCH,DELETE" };
 
+/// The custom method at the end of a path, if there is such a one.
+pub(super) fn known(path: &str) -> Option<&'static str> {
+    let (_, verb) = path.rsplit('/').next()?.split_once(':')?;
+    let all = [OF_KEYS, OF_CONSUMERS, OF_PRINCIPALS];
+    all.iter().flat_map(|of| of.changes.iter().chain(of.reads)).find(|it| **it == verb).copied()
+}
+
 pub(super) async fn tell_apart(
     axum::extract::State(of): axum::extract::State<Verbs>,
     request: Request,

@@ -34,7 +34,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::filter::LevelFilter;
 
 use self::limits::LimitArgs;
@@ -122,13 +122,18 @@ Examples:
   mpgate serve
   mpgate serve --listen 127.0.0.1:0 --database /var/lib/mpgate/mpgate.sqlite
   mpgate serve --listen 0.0.0.0:8430 --tls-certificate control.crt --tls-private-key control.key
+  mpgate serve --metrics-listen 127.0.0.1:9430
   mpgate serve --listen 0.0.0.0:8430 --allow-plaintext-on-the-network --admin-token-file admin-token
 
-The address it listens on is printed on standard output; log lines are JSON on standard error.")]
+The address it listens on is printed on standard output; log lines go to standard error.")]
 struct ServeArgs {
     /// Address to listen on; port 0 lets the system choose
     #[arg(long, env = "MPGATE_LISTEN", default_value = "127.0.0.1:8430", value_name = "ADDRESS")]
     listen: core::net::SocketAddr,
+    /// Serve Prometheus at /metrics of this address, in clear and to everybody who reaches it; without this
+    /// nowhere. It names senders, streams, keys and gateways, and holds no secret
+    #[arg(long, env = "MPGATE_METRICS_LISTEN", value_name = "ADDRESS")]
+    metrics_listen: Option<core::net::SocketAddr>,
     /// The database file; created, with mode 0600, if it is missing
     #[arg(long, env = "MPGATE_DATABASE", default_value = "mpgate.sqlite", value_name = "FILE")]
     database: PathBuf,
@@ -154,6 +159,36 @@ struct ServeArgs {
     /// How much is logged: error, warn, info or debug
     #[arg(long, env = "MPGATE_LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
     log_level: LevelFilter,
+    /// How log lines look
+    #[arg(
+        long,
+        env = "MPGATE_LOG_FORMAT",
+        value_enum,
+        default_value = "json",
+        value_name = "FORMAT"
+    )]
+    log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// One JSON object a line, for programs.
+    Json,
+    /// For people.
+    Text,
+}
+
+fn start_log(format: LogFormat, level: LevelFilter) {
+    let log = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        // A log that cannot be written (its disk is full) must not end the request that it tells of.
+        .log_internal_errors(false)
+        .with_max_level(level);
+    match format {
+        LogFormat::Json => log.json().flatten_event(true).init(),
+        LogFormat::Text => log.with_ansi(false).init(),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -267,16 +302,10 @@ async fn run_command(command: Command) -> Result<(), CliError> {
 }
 
 async fn run_serve(arguments: ServeArgs) -> Result<(), CliError> {
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_writer(io::stderr)
-        // A log that cannot be written (its disk is full) must not end the request that it tells of.
-        .log_internal_errors(false)
-        .with_max_level(arguments.log_level)
-        .init();
+    start_log(arguments.log_format, arguments.log_level);
     let settings = Settings {
         listen: arguments.listen,
+        metrics_listen: arguments.metrics_listen,
         database: arguments.database,
         admin_token_file: arguments.admin_token_file,
         tls: arguments

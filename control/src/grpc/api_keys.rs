@@ -17,6 +17,7 @@ use super::wire::api_keys_server::ApiKeys;
 use super::wire::{ApiKey, CreateApiKeyRequest, DeleteApiKeyRequest};
 use crate::api::input::{DESCRIPTION_CHARS_MAX, DISPLAY_NAME_CHARS_MAX};
 use crate::api::observe::request_id;
+use crate::api::trace::TraceId;
 use crate::problem::{Problem, Reason};
 use crate::service::{Caller, Permission};
 
@@ -48,16 +49,19 @@ impl Methods {
         let (metadata, extensions, message) = request.into_parts();
         let metadata = metadata.into_headers();
         let id = request_id(&metadata);
+        let trace_id = TraceId::of(&metadata);
+        let trace_id = trace_id.as_ref().map(TraceId::as_str);
         let call = Call { backend: self.backend.clone(), metadata, extensions, id: id.clone() };
         let answer = tokio::spawn(work(call, message))
             .await
             .unwrap_or_else(|_| Err(Refused::new(&Problem::internal(), None)));
         let code = answer.as_ref().err().map_or(Code::Ok, |refused| refused.status.code());
+        self.backend.metrics().grpc(method, word(code));
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         if matches!(code, Code::Internal | Code::Unavailable) {
-            tracing::error!(request_id = id, method, code = ?code, duration_ms, "rpc");
+            tracing::error!(request_id = id, trace_id, method, code = ?code, duration_ms, "rpc");
         } else if !answer.as_ref().is_err_and(|refused| refused.is_logged) {
-            tracing::info!(request_id = id, method, code = ?code, duration_ms, "rpc");
+            tracing::info!(request_id = id, trace_id, method, code = ?code, duration_ms, "rpc");
         }
         let mut answer = answer.map(Response::new).map_err(|refused| refused.status);
         if let Ok(value) = id.parse() {
@@ -67,6 +71,29 @@ impl Methods {
             };
         }
         answer
+    }
+}
+
+/// A code as gRPC's own documents write it.
+const fn word(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+        Code::Unknown => "UNKNOWN",
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::wire::ApiKey;
 use crate::api::App;
 use crate::api::auth;
+use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::service::{self, Caller, Mutation, Outcome, Streams};
 
@@ -30,6 +31,10 @@ pub(super) struct Backend {
 impl Backend {
     pub(super) fn new(app: App) -> Self {
         Self { app }
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.app.metrics
     }
 
     pub(super) async fn authenticate(

@@ -113,6 +113,19 @@ impl KeyRecord {
     }
 }
 
+/// When a key that is in force ends by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyEnd {
+    /// Whose it is.
+    pub consumer: ConsumerId,
+    /// Who sends with it.
+    pub sender: String,
+    /// Which key.
+    pub id: KeyId,
+    /// When.
+    pub expire_time: Seconds,
+}
+
 /// What the gates saw of a key, gathered from their reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyUse {

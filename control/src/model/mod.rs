@@ -15,7 +15,7 @@ mod usage;
 pub use audit::{Action, AuditEvent};
 pub use consumer::Consumer;
 pub use gateway::{Gateway, GatewayId, Scope};
-pub use key::{KeyPatch, KeyRecord, KeyState, KeyUse, Origin};
+pub use key::{KeyEnd, KeyPatch, KeyRecord, KeyState, KeyUse, Origin};
 pub use page::{Part, Slice};
 pub use principal::{Principal, Role, Token, TokenId};
 pub use reconciliation::{DAY_SECONDS, Measure, Reconciliation, SenderDay, Total, ValueTotal};

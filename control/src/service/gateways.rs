@@ -61,6 +61,8 @@ pub(super) struct Registry(Mutex<Heard>);
 struct Heard {
     gateways: HashMap<GatewayId, Gateway>,
     unwritten: HashSet<GatewayId>,
+    /// Since when a gateway has said that it holds nothing of this list.
+    empty_since: HashMap<GatewayId, Seconds>,
     /// Somebody's revision moved since the last write.
     moved: bool,
     written_at: Seconds,
@@ -94,6 +96,11 @@ impl Registry {
         }
         heard.moved |= known.is_none_or(|known| known.revision != revision);
         heard.unwritten.insert(id.clone());
+        if revision == 0 {
+            heard.empty_since.entry(id.clone()).or_insert_with(time::now);
+        } else {
+            heard.empty_since.remove(&id);
+        }
         let gateway = Gateway {
             id: id.clone(),
             gate: greeting.gate.clone(),
@@ -119,6 +126,8 @@ impl Registry {
             heard.written_at = now;
             let forgotten = now.saturating_sub(REMEMBERED_SECONDS);
             heard.gateways.retain(|_, gateway| gateway.last_seen_time >= forgotten);
+            let Heard { gateways, empty_since, .. } = &mut *heard;
+            empty_since.retain(|id, _| gateways.contains_key(id));
         }
         let mut tokens = Vec::new();
         if everything || now.saturating_sub(heard.tokens_written_at) >= TOKENS_EVERY_SECONDS {
@@ -126,6 +135,11 @@ impl Registry {
             heard.tokens_written_at = now;
         }
         (gateways, tokens)
+    }
+
+    /// Since when a gateway has said that it holds nothing.
+    pub(super) fn empty_since(&self, id: &GatewayId) -> Option<Seconds> {
+        self.heard().empty_since.get(id).copied()
     }
 
     fn snapshot(&self) -> Vec<Gateway> {
@@ -184,7 +198,11 @@ impl Service {
     }
 
     /// Those in the database, and what was heard since they were written there.
-    async fn known_gateways(&self, read: &mut dyn Read, now: Seconds) -> Answer<Vec<Gateway>> {
+    pub(super) async fn known_gateways(
+        &self,
+        read: &mut dyn Read,
+        now: Seconds,
+    ) -> Answer<Vec<Gateway>> {
         let since = now.saturating_sub(REMEMBERED_SECONDS);
         let stored = read.gateways(since).await?;
         let mut all: HashMap<_, _> =

@@ -12,9 +12,9 @@ use mpgate_contract::{ConsumerId, Digest, Environment, KeyId, State, StreamId};
 use tokio::sync::watch;
 
 use crate::model::{
-    AuditEvent, Consumer, Gateway, GatewayId, KeyRecord, KeyUse, Part, Principal, Reconciliation,
-    Scope, Seconds, SenderDay, Slice, StreamRecord, Token, TokenId, UsageCount, UsageQuery,
-    UsageSum,
+    AuditEvent, Consumer, Gateway, GatewayId, KeyEnd, KeyRecord, KeyUse, Part, Principal,
+    Reconciliation, Scope, Seconds, SenderDay, Slice, StreamRecord, Token, TokenId, UsageCount,
+    UsageQuery, UsageSum,
 };
 use crate::names::PrincipalId;
 
@@ -155,6 +155,8 @@ pub trait Read: Send {
     async fn has_digest(&mut self, digest: Digest) -> Stored<bool>;
     /// Whether a key that is not revoked has this sender.
     async fn has_sender(&mut self, sender: &str) -> Stored<bool>;
+    /// The active keys that end after a time, soonest first.
+    async fn key_ends(&mut self, after: Seconds, limit: u32) -> Stored<Vec<KeyEnd>>;
     /// What the gates saw of these keys, in their order.
     async fn uses(&mut self, keys: &[KeyId]) -> Stored<Vec<KeyUse>>;
 
@@ -187,6 +189,8 @@ pub trait Read: Send {
     async fn audit(&mut self, slice: Slice, newest_first: bool) -> Stored<Part<AuditEvent>>;
     /// The event at this place.
     async fn audit_event(&mut self, ordinal: u64) -> Stored<Option<AuditEvent>>;
+    /// When the first change after a revision was made.
+    async fn change_time_after(&mut self, revision: u64) -> Stored<Option<Seconds>>;
     /// What this principal's request did, if it was done.
     async fn request(
         &mut self,

@@ -17,6 +17,7 @@ use mpgate_control::store::Store;
 use mpgate_control::store::sqlite::SqliteStore;
 use serde_json::json;
 
+use self::lists::{a_change_after_a_revision_has_its_time, keys_end_in_order};
 use self::lists::{
     a_request_is_remembered, counts_leave_out_what_is_over, gateways_are_remembered_for_a_while,
     lists_come_in_parts, uses_only_grow,
@@ -59,6 +60,8 @@ suite!(
     counts_add_up,
     a_senders_day_is_replaced,
     what_is_old_is_forgotten,
+    keys_end_in_order,
+    a_change_after_a_revision_has_its_time,
 );
 
 const NOW: i64 = 1_795_257_872;

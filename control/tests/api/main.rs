@@ -13,6 +13,8 @@ mod grpc;
 mod harness;
 mod kills;
 mod life;
+mod logs;
+mod metrics;
 mod old_database;
 mod openapi;
 mod reconcile;

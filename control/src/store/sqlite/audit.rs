@@ -53,6 +53,19 @@ pub(super) async fn list(
     row::part(&rows, slice, row::audit_event)
 }
 
+pub(super) async fn time_after(
+    connection: &mut SqliteConnection,
+    revision: u64,
+) -> Stored<Option<Seconds>> {
+    let row = sqlx::query(
+        "SELECT time FROM audit_events WHERE revision > ? ORDER BY revision, ordinal LIMIT 1",
+    )
+    .bind(signed(revision)?)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| row.try_get("time")).transpose()?)
+}
+
 pub(super) async fn find(
     connection: &mut SqliteConnection,
     ordinal: u64,

@@ -4,7 +4,7 @@ use mpgate_contract::{ConsumerId, Digest, KeyId};
 use sqlx::{Row as _, SqliteConnection};
 
 use super::{row, signed};
-use crate::model::{KeyRecord, KeyState, KeyUse, Part, Slice};
+use crate::model::{KeyEnd, KeyRecord, KeyState, KeyUse, Part, Seconds, Slice};
 use crate::store::Stored;
 
 pub(super) async fn find(
@@ -125,6 +125,32 @@ async fn hold_streams(connection: &mut SqliteConnection, key: &KeyRecord) -> Sto
         .await?;
     }
     Ok(())
+}
+
+pub(super) async fn ends(
+    connection: &mut SqliteConnection,
+    after: Seconds,
+    limit: u32,
+) -> Stored<Vec<KeyEnd>> {
+    let rows = sqlx::query(
+        "SELECT consumer_id, sender, key_id, json_extract(grant_json, '$.expire_time') AS expire_time
+         FROM api_keys
+         WHERE state = 'active' AND json_extract(grant_json, '$.expire_time') > ?
+         ORDER BY json_extract(grant_json, '$.expire_time'), key_id LIMIT ?",
+    )
+    .bind(after)
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    let end = |row: &sqlx::sqlite::SqliteRow| {
+        Ok(KeyEnd {
+            consumer: ConsumerId::parse(row.try_get("consumer_id")?).map_err(row::broken)?,
+            sender: row.try_get("sender")?,
+            id: KeyId::parse(row.try_get("key_id")?).map_err(row::broken)?,
+            expire_time: row.try_get("expire_time")?,
+        })
+    };
+    rows.iter().map(end).collect()
 }
 
 pub(super) async fn uses(connection: &mut SqliteConnection, keys: &[KeyId]) -> Stored<Vec<KeyUse>> {

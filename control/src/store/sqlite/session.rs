@@ -9,9 +9,9 @@ use super::{
     audit, consumers, feed, gateways, keys, principals, reconciliations, row, streams, usage,
 };
 use crate::model::{
-    AuditEvent, Consumer, Gateway, GatewayId, KeyRecord, KeyUse, Part, Principal, Reconciliation,
-    Scope, Seconds, SenderDay, Slice, StreamRecord, Token, TokenId, UsageCount, UsageQuery,
-    UsageSum,
+    AuditEvent, Consumer, Gateway, GatewayId, KeyEnd, KeyRecord, KeyUse, Part, Principal,
+    Reconciliation, Scope, Seconds, SenderDay, Slice, StreamRecord, Token, TokenId, UsageCount,
+    UsageQuery, UsageSum,
 };
 use crate::names::PrincipalId;
 use crate::store::{Count, DoneRequest, FeedRows, InUse, Read, Standing, Stored, Write};
@@ -104,6 +104,10 @@ impl Read for Session {
         keys::has_sender(&mut self.transaction, sender).await
     }
 
+    async fn key_ends(&mut self, after: Seconds, limit: u32) -> Stored<Vec<KeyEnd>> {
+        keys::ends(&mut self.transaction, after, limit).await
+    }
+
     async fn uses(&mut self, ids: &[KeyId]) -> Stored<Vec<KeyUse>> {
         keys::uses(&mut self.transaction, ids).await
     }
@@ -154,6 +158,10 @@ impl Read for Session {
 
     async fn audit_event(&mut self, ordinal: u64) -> Stored<Option<AuditEvent>> {
         audit::find(&mut self.transaction, ordinal).await
+    }
+
+    async fn change_time_after(&mut self, revision: u64) -> Stored<Option<Seconds>> {
+        audit::time_after(&mut self.transaction, revision).await
     }
 
     async fn request(

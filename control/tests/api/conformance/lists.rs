@@ -171,3 +171,40 @@ pub(super) async fn a_request_is_remembered(store: &Arc<dyn Store>) {
     write.forget_requests(NOW + 1).await.expect("an answer");
     assert_eq!(write.request(&principal, request_id).await.expect("an answer"), None);
 }
+
+pub(super) async fn keys_end_in_order(store: &Arc<dyn Store>) {
+    let keys = world(store, 3).await;
+    let mut write = store.write().await.expect("the writer");
+    // The first ends later than the second; the third is revoked.
+    let ends = [20, 10, 10].map(|after| u64::try_from(NOW + after).ok());
+    for (key, expire_time) in keys.iter().zip(ends) {
+        let revision = write.next_revision().await.expect("a revision");
+        let mut changed = KeyRecord { revision, ..key.clone() };
+        changed.grant.expire_time = expire_time;
+        if key.nickname == "key 2" {
+            (changed.state, changed.revoke_time) = (KeyState::Revoked, Some(NOW));
+        }
+        write.update_key(&changed).await.expect("a key");
+    }
+    let senders = async |write: &mut dyn Write, after: i64, limit: u32| -> Vec<String> {
+        let ends = write.key_ends(after, limit).await.expect("an answer");
+        ends.into_iter().map(|end| format!("{} {}", end.sender, end.expire_time - NOW)).collect()
+    };
+    assert_eq!(senders(&mut *write, NOW, 10).await, ["s1 10", "s0 20"]);
+    assert_eq!(senders(&mut *write, NOW, 1).await, ["s1 10"]);
+    assert_eq!(senders(&mut *write, NOW + 10, 10).await, ["s0 20"]);
+}
+
+pub(super) async fn a_change_after_a_revision_has_its_time(store: &Arc<dyn Store>) {
+    let mut write = store.write().await.expect("the writer");
+    for (revision, time) in [(Some(3), NOW), (None, NOW + 1), (Some(5), NOW + 2)] {
+        let event = AuditEvent { revision, time, ..event("principals/p") };
+        write.append(&event).await.expect("a place");
+    }
+    for (revision, time) in
+        [(0, Some(NOW)), (2, Some(NOW)), (3, Some(NOW + 2)), (4, Some(NOW + 2)), (5, None)]
+    {
+        let found = write.change_time_after(revision).await.expect("an answer");
+        assert_eq!(found, time, "{revision}");
+    }
+}

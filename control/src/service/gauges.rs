@@ -1,0 +1,65 @@
+//! What the metrics show of the present moment: one cheap question for each. No caller: the page has a listener
+//! of its own, and says nothing that is secret.
+
+use super::{Answer, Service};
+use crate::model::{Gateway, GatewayId, KeyEnd, Reconciliation, Seconds};
+use crate::time;
+
+/// Keys, and events that were reconciled, that the metrics have series for. Beyond, the ones that end last, and
+/// the last by name, have none.
+const SERIES_MAX: u32 = 10_000;
+
+/// The present moment.
+pub(crate) struct Gauges {
+    pub(crate) head: u64,
+    pub(crate) gateways: Vec<GatewayGauge>,
+    pub(crate) keys: Vec<KeyEnd>,
+    pub(crate) reconciliations: Vec<Reconciliation>,
+}
+
+/// How one gateway is.
+pub(crate) struct GatewayGauge {
+    pub(crate) id: GatewayId,
+    pub(crate) gate: String,
+    pub(crate) node: String,
+    pub(crate) revision: u64,
+    pub(crate) last_seen_time: Seconds,
+    pub(crate) behind_seconds: Seconds,
+}
+
+impl Service {
+    /// What the metrics show.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub(crate) async fn gauges(&self) -> Answer<Gauges> {
+        let now = time::now();
+        let mut read = self.store.read().await?;
+        let head = read.standing().await?.head;
+        let mut gateways = Vec::new();
+        for gateway in self.known_gateways(&mut *read, now).await? {
+            let missing_since = if gateway.revision >= head {
+                None
+            } else if gateway.revision == 0 {
+                Some(self.gateways.empty_since(&gateway.id).unwrap_or(now))
+            } else {
+                read.change_time_after(gateway.revision).await?
+            };
+            gateways.push(gauge(gateway, missing_since, now));
+        }
+        let keys = read.key_ends(now, SERIES_MAX).await?;
+        let reconciliations = read.newest_reconciliations(SERIES_MAX).await?;
+        Ok(Gauges { head, gateways, keys, reconciliations })
+    }
+}
+
+fn gauge(gateway: Gateway, missing_since: Option<Seconds>, now: Seconds) -> GatewayGauge {
+    GatewayGauge {
+        id: gateway.id,
+        gate: gateway.gate,
+        node: gateway.node,
+        revision: gateway.revision,
+        last_seen_time: gateway.last_seen_time,
+        behind_seconds: missing_since.map_or(0, |since| now.saturating_sub(since).max(0)),
+    }
+}
