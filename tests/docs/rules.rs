@@ -10,7 +10,7 @@ const LANGUAGES: [&str; 10] =
     ["diff", "html", "ini", "json", "promql", "proto", "rust", "text", "toml", "yaml"];
 
 /// A shell command that is not played: its page, how it begins, and why.
-const NOT_PLAYED: [(&str, &str, &str); 3] = [
+const NOT_PLAYED: [(&str, &str, &str); 5] = [
     (
         "README.md",
         "cargo xtask demo",
@@ -18,6 +18,12 @@ const NOT_PLAYED: [(&str, &str, &str); 3] = [
     ),
     ("CONTRIBUTING.md", "cargo xtask demo", "the same"),
     ("README.md", "cargo build", "builds; what it builds is on the PATH of what is played"),
+    ("docs/releases.md", "cargo xtask dist --twice", "builds for minutes; soak runs it"),
+    (
+        "docs/releases.md",
+        "cargo xtask dist",
+        "builds for minutes; its parts have tests of their own",
+    ),
 ];
 
 #[test]

@@ -4,6 +4,7 @@ use anyhow::Result;
 use mpgate_testbed::toolchain::{self, WASM_TARGET};
 use mpgate_testbed::{artifacts, prometheus, python};
 
+use crate::release;
 use crate::steps::{Steps, cargo};
 use crate::terminal::Terminal;
 
@@ -50,6 +51,14 @@ pub(crate) fn setup(steps: &mut Steps) -> Result<()> {
     })
 }
 
+/// What the filter needs, and no Envoy.
+pub(crate) fn setup_module(steps: &mut Steps) -> Result<()> {
+    steps.step("set-up", || {
+        toolchain::c_compiler()?;
+        toolchain::wasm_target(&mut |step| println!("  {step}"))
+    })
+}
+
 /// Gets the clients that the tests of control drive it with.
 pub(crate) fn clients(steps: &mut Steps) -> Result<()> {
     steps.step("clients for the tests", || {
@@ -66,7 +75,7 @@ pub(crate) fn clients(steps: &mut Steps) -> Result<()> {
 /// Builds the module as it is shipped, and the programs around it.
 pub(crate) fn build(steps: &mut Steps) -> Result<()> {
     steps.step("the filter, as a release module", || {
-        cargo(&["build", "--release", "--target", WASM_TARGET, "--package", "mpgate", "--lib"])
+        release::module(&toolchain::root(), &toolchain::target_directory()).map(drop)
     })?;
     steps.step("control service and collector", || {
         cargo(&["build", "--package", "mpgate-control", "--package", "mpgate-collector"])

@@ -3,6 +3,7 @@
 //! Nothing is built or installed behind anybody's back: each step is named before it runs, its output
 //! is shown while it runs, and its time is told after.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -13,11 +14,15 @@ mod build;
 mod compose;
 mod dashboards;
 mod demo;
+mod dist;
+mod oci;
 mod ports;
+mod release;
 mod soak;
 mod steps;
 mod terminal;
 mod test;
+mod time;
 mod tour;
 
 /// Set-up, build, demo and tests of mpgate.
@@ -42,6 +47,14 @@ enum Verb {
     Soak(soak::Options),
     /// Write Grafana's pages, `deploy/grafana/dashboards`, from their source beside them.
     Dashboards,
+    /// Write the filter and the control service as OCI images; needs no container engine.
+    Oci {
+        /// Where to put them; target/oci by default
+        #[arg(long, value_name = "DIR")]
+        directory: Option<PathBuf>,
+    },
+    /// Build everything that a release consists of: module, static control, images, bills of materials, sums.
+    Dist(dist::Options),
     /// Run docker-compose.yml with real containers; skipped where there is no Docker engine.
     ComposeTest,
 }
@@ -56,6 +69,8 @@ fn main() -> ExitCode {
         Verb::Test(options) => test::run(&options, terminal),
         Verb::Soak(options) => soak::run(&options, terminal),
         Verb::Dashboards => dashboards::run(terminal),
+        Verb::Oci { directory } => dist::images(directory.as_deref(), terminal),
+        Verb::Dist(options) => dist::run(&options, terminal),
         Verb::ComposeTest => compose::run(terminal),
     };
     match done {

@@ -11,6 +11,7 @@ use mpgate_testbed::soak::{CASES, Case, FirstLoad, Outcome, Plan, Weight, first_
 use mpgate_testbed::toolchain;
 
 use crate::build::{TEST_BUILD_STEPS, build_for_tests, setup};
+use crate::dist::{Part, twice};
 use crate::steps::{Steps, cargo};
 use crate::terminal::Terminal;
 
@@ -62,12 +63,13 @@ enum Row {
     Memory,
     FirstLoad,
     Series,
+    TwoBuilds,
 }
 
 impl Row {
     fn all() -> Vec<Self> {
         let cases = CASES.iter().map(Row::Case);
-        cases.chain([Row::Memory, Row::FirstLoad, Row::Series]).collect()
+        cases.chain([Row::Memory, Row::FirstLoad, Row::Series, Row::TwoBuilds]).collect()
     }
 
     const fn name(self) -> &'static str {
@@ -76,6 +78,7 @@ impl Row {
             Row::Memory => "memory",
             Row::FirstLoad => "first-load",
             Row::Series => "series",
+            Row::TwoBuilds => "two-builds",
         }
     }
 
@@ -85,6 +88,7 @@ impl Row {
             Row::Memory => "what an Envoy weighs, by keys and workers",
             Row::FirstLoad => "what requests feel of 100 000 keys that are loaded",
             Row::Series => "how many series 100 000 strangers make",
+            Row::TwoBuilds => "whether two checkouts give the same module, byte for byte",
         }
     }
 }
@@ -159,6 +163,7 @@ fn play(options: &Options, terminal: Terminal) -> Result<Figures> {
             Row::Memory => figures.weights = weigh_all(terminal)?,
             Row::FirstLoad => figures.loads = load_all(options, terminal)?,
             Row::Series => bound_series()?,
+            Row::TwoBuilds => twice::run(&[Part::Module], terminal)?,
         }
     }
     Ok(figures)
