@@ -10,7 +10,7 @@ const LANGUAGES: [&str; 10] =
     ["diff", "html", "ini", "json", "promql", "proto", "rust", "text", "toml", "yaml"];
 
 /// A shell command that is not played: its page, how it begins, and why.
-const NOT_PLAYED: [(&str, &str, &str); 5] = [
+const NOT_PLAYED: [(&str, &str, &str); 9] = [
     (
         "README.md",
         "cargo xtask demo",
@@ -24,6 +24,10 @@ const NOT_PLAYED: [(&str, &str, &str); 5] = [
         "cargo xtask dist",
         "builds for minutes; its parts have tests of their own",
     ),
+    ("docs/kubernetes.md", "sed", "the test of the manifests runs it"),
+    ("docs/kubernetes.md", "kubectl create namespace", "there is no cluster"),
+    ("docs/kubernetes.md", "kubectl apply -k deploy/kubernetes/overlays", "the same"),
+    ("docs/kubernetes.md", "kubectl apply -k deploy/kubernetes/envoy-gateway", "the same"),
 ];
 
 #[test]
