@@ -238,7 +238,7 @@ fn nobody_makes_more_series_than_the_bounds_explain() {
     let own = ["demo", "unknown", "other", "refused", "unknown_secret"];
     let own = [&own[..], &["stream_not_granted", "event_not_granted"]].concat();
     let is_own = |series: &&Series| series.1.iter().all(|value| own.contains(&&**value));
-    assert!(more.iter().all(|series| is_own(series)) && more.len() <= 5, "{more:?}");
+    assert!(more.iter().all(is_own) && more.len() <= 5, "{more:?}");
     for (sender, stream, reason, of_ten) in [
         ("unknown", "unknown", "unknown_secret", 8),
         ("other", "unknown", "stream_not_granted", 1),
