@@ -4,6 +4,7 @@
 mod bounded;
 mod exact;
 mod gates;
+mod listener;
 mod logged;
 mod reloads;
 mod told;

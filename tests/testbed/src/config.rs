@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::discovery::{self, Discovered};
+use crate::port::OwnPorts;
 use crate::toolchain;
 
 /// Where the gate's own configuration sits inside the Wasm filter.
@@ -19,7 +20,7 @@ const GATE: &str = "/typed_config/config/configuration/value";
 pub struct Site {
     /// The listener.
     pub listen: SocketAddr,
-    /// The admin listener; 0 lets the system choose.
+    /// The admin listener; 0 takes a free one.
     pub admin_port: u16,
     /// The control service, or a TLS front of it.
     pub control: SocketAddr,
@@ -116,6 +117,14 @@ impl EnvoyConfig {
     /// There is none.
     pub fn status_listener(&mut self) -> Result<&mut Value> {
         named(at(&mut self.document, "/static_resources/listeners")?, "mpgate_status")
+    }
+
+    /// The listener for Prometheus.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn metrics_listener(&mut self) -> Result<&mut Value> {
+        named(at(&mut self.document, "/static_resources/listeners")?, "mpgate_metrics")
     }
 
     /// The HTTP connection manager's `typed_config`.
@@ -231,17 +240,22 @@ impl EnvoyConfig {
     pub(crate) fn settle(
         mut self,
         site: &Site,
-        status: SocketAddr,
+        own: &OwnPorts,
         directory: &Path,
     ) -> Result<PathBuf> {
         self.listener()?["address"] = socket_address(site.listen);
         if let Ok(listener) = self.status_listener() {
-            listener["address"] = socket_address(status);
+            listener["address"] = socket_address(own.status.address());
             let module = "/filter_chains/0/filters/0/typed_config/http_filters/0/typed_config\
                           /config/vm_config/code/local/filename";
             *at(listener, module)? = text(&site.module);
         }
-        self.set("/admin/address/socket_address/port_value", site.admin_port)?;
+        if let Ok(listener) = self.metrics_listener() {
+            listener["address"] = socket_address(own.metrics.address());
+            self.point("envoy_admin", own.admin.address())?;
+        }
+        self.set("/admin/address", socket_address(own.admin.address()))?;
+        self.set("/admin/socket_options", reuse_port())?;
         self.point("mpgate_control", site.control)?;
         self.point("analytics", site.analytics)?;
         let log = access_log_file(directory);
@@ -333,6 +347,12 @@ fn write(
 pub(crate) fn socket_address(address: SocketAddr) -> Value {
     let (host, port) = (address.ip().to_string(), address.port());
     json!({"socket_address": {"address": host, "port_value": port}})
+}
+
+/// `SO_REUSEPORT` (15, of `SOL_SOCKET`, 1), so that the admin listener can take a leased port. On other listeners
+/// Envoy sets it by itself.
+fn reuse_port() -> Value {
+    json!([{"level": 1, "name": 15, "int_value": 1, "state": "STATE_PREBIND"}])
 }
 
 pub(crate) fn text(path: &Path) -> Value {

@@ -13,7 +13,7 @@ use crate::config::{self, EnvoyConfig, Site};
 use crate::discovery::{self, Plugin};
 use crate::message::{Request, Response};
 use crate::metrics::Metrics;
-use crate::port::Lease;
+use crate::port::{Lease, OwnPorts};
 use crate::process::Process;
 use crate::{http1, poll, toolchain};
 
@@ -48,10 +48,9 @@ impl Default for Run {
 pub struct Envoy {
     process: Process,
     address: SocketAddr,
-    admin: SocketAddr,
-    status: SocketAddr,
+    own: OwnPorts,
     directory: PathBuf,
-    _leases: [Lease; 2],
+    _lease: Lease,
 }
 
 impl Envoy {
@@ -70,13 +69,11 @@ impl Envoy {
         lease: Lease,
         directory: &Path,
     ) -> Result<Self> {
-        let status_lease = Lease::any()?;
-        let status = status_lease.address();
-        let file = config.settle(site, status, directory)?;
-        let (process, admin) = launch(&file, run, directory)?;
+        let own = OwnPorts::lease(site.admin_port)?;
+        let file = config.settle(site, &own, directory)?;
+        let (process, _) = launch(&file, run, directory)?;
         let directory = directory.to_owned();
-        let leases = [lease, status_lease];
-        Ok(Self { process, address: site.listen, admin, status, directory, _leases: leases })
+        Ok(Self { process, address: site.listen, own, directory, _lease: lease })
     }
 
     /// Where senders send.
@@ -88,13 +85,19 @@ impl Envoy {
     /// The admin listener.
     #[must_use]
     pub fn admin(&self) -> SocketAddr {
-        self.admin
+        self.own.admin.address()
+    }
+
+    /// The listener for Prometheus.
+    #[must_use]
+    pub fn metrics_address(&self) -> SocketAddr {
+        self.own.metrics.address()
     }
 
     /// The listener of the status page.
     #[must_use]
     pub fn status_address(&self) -> SocketAddr {
-        self.status
+        self.own.status.address()
     }
 
     /// What the status page says.
@@ -102,7 +105,7 @@ impl Envoy {
     /// # Errors
     /// It does not answer, or with something else.
     pub fn status(&self) -> Result<Value> {
-        let answer = http1::send(self.status, &Request::get("/mpgate/status"))?;
+        let answer = http1::send(self.status_address(), &Request::get("/mpgate/status"))?;
         ensure!(answer.status == 200, "/mpgate/status: {}", answer.status);
         answer.json()
     }
@@ -128,7 +131,7 @@ impl Envoy {
     /// # Errors
     /// The admin listener does not answer.
     pub fn metrics_text(&self) -> Result<String> {
-        let answer = http1::send(self.admin, &Request::get("/stats/prometheus"))?;
+        let answer = http1::send(self.admin(), &Request::get("/stats/prometheus"))?;
         ensure!(answer.status == 200, "/stats/prometheus: {}", answer.status);
         Ok(answer.text())
     }
@@ -138,7 +141,7 @@ impl Envoy {
     /// # Errors
     /// The admin listener does not answer.
     pub fn stat(&self, name: &str) -> Result<u64> {
-        let answer = http1::send(self.admin, &Request::get("/stats"))?;
+        let answer = http1::send(self.admin(), &Request::get("/stats"))?;
         let text = answer.text();
         let mut lines = text.lines().filter_map(|line| line.split_once(": "));
         Ok(lines.find(|(known, _)| *known == name).and_then(|(_, n)| n.parse().ok()).unwrap_or(0))
@@ -250,7 +253,7 @@ pub(crate) fn launch(file: &Path, run: &Run, directory: &Path) -> Result<(Proces
     command.args(["--log-level", &run.log_level]);
     // Each Envoy for itself: the shared memory of hot restart has one name per machine.
     command.arg("--disable-hot-restart");
-    // The system chooses the admin port, and Envoy tells here which.
+    // Where the system chooses the admin port, Envoy tells here which.
     command.arg("--admin-address-path").arg(&admin_file);
     // The default keeps access log lines back for ten seconds.
     command.args(["--file-flush-interval-msec", "50"]);
@@ -287,8 +290,8 @@ fn is_ready(admin: SocketAddr) -> bool {
 /// # Errors
 /// It does not; the error holds what Envoy says.
 pub fn validate(config: EnvoyConfig, site: &Site, directory: &Path) -> Result<()> {
-    let lease = Lease::any()?;
-    let file = config.settle(site, lease.address(), directory)?;
+    let own = OwnPorts::lease(site.admin_port)?;
+    let file = config.settle(site, &own, directory)?;
     validate_file(&file)
 }
 

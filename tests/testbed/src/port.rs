@@ -62,6 +62,22 @@ impl Lease {
     }
 }
 
+/// The ports of the listeners that Envoy's operator has for himself.
+#[derive(Debug)]
+pub(crate) struct OwnPorts {
+    pub(crate) admin: Lease,
+    pub(crate) status: Lease,
+    pub(crate) metrics: Lease,
+}
+
+impl OwnPorts {
+    /// Free ones; the admin listener's may be a given one.
+    pub(crate) fn lease(admin_port: u16) -> Result<Self> {
+        let admin = if admin_port == 0 { Lease::any()? } else { Lease::of(admin_port)? };
+        Ok(Self { admin, status: Lease::any()?, metrics: Lease::any()? })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
