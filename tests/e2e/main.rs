@@ -10,6 +10,7 @@ mod browsers;
 mod canary;
 mod clients;
 mod credentials;
+mod dashboards;
 mod doctor;
 mod grants;
 mod hostile;

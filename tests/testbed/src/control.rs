@@ -87,6 +87,18 @@ impl Control {
         self.address
     }
 
+    /// Where it shows its metrics.
+    ///
+    /// # Errors
+    /// Its log does not say.
+    pub fn metrics_address(&self) -> Result<SocketAddr> {
+        let output = self.output();
+        let mut lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let line = lines.rfind(|line| line["message"] == "metrics");
+        let line = line.context("control's log names no address for metrics")?;
+        Ok(line["address"].as_str().context("no address")?.parse()?)
+    }
+
     /// The token of the first admin.
     #[must_use]
     pub fn admin_token(&self) -> &str {
@@ -285,6 +297,7 @@ fn serve(
     let mut command = Command::new(artifacts::control()?);
     command.envs(environment.iter().cloned());
     command.arg("serve").arg("--listen").arg(listen.to_string());
+    command.arg("--metrics-listen").arg(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string());
     command.arg("--database").arg(database(directory));
     command.arg("--admin-token-file").arg(admin_token_file(directory));
     let mut process = Process::start("control", command, directory)?;

@@ -28,6 +28,7 @@ pub mod stack;
 pub mod tls;
 pub mod toolchain;
 pub mod upstream;
+pub mod watched;
 
 pub use collector::Collector;
 pub use config::EnvoyConfig;
