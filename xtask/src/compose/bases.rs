@@ -132,7 +132,8 @@ mod tests {
         let debian = format!("debian:{SUITE}-");
         let envoy = format!("envoyproxy/envoy:v{}", toolchain::ENVOY_VERSION);
         let names = named(&dockerfile);
-        assert_eq!(names.len(), 3, "{names:?}");
+        assert_eq!(names.len(), 4, "{names:?}");
+        assert!(names.iter().any(|name| name.starts_with("prom/prometheus:v2.")), "{names:?}");
         assert!(names.contains(&&*rust), "{rust}: {names:?}");
         assert!(names.contains(&&*envoy), "{envoy}: {names:?}");
         assert!(names.iter().any(|name| name.starts_with(&debian)), "{debian}: {names:?}");

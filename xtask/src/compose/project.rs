@@ -1,6 +1,6 @@
 //! docker-compose.yml as a project of this run's own: its name, its ports, its containers.
 //!
-//! The file is used as it is, in a copy of the checkout: four images are built one after the other, and
+//! The file is used as it is, in a copy of the checkout: five images are built one after the other, and
 //! all shall be of the same source, whoever edits a file meanwhile. An override file has no part in it.
 
 use std::fs;
@@ -55,9 +55,10 @@ impl<'a> Project<'a> {
         Ok(())
     }
 
-    /// Starts everything and waits until the gate is healthy, which it is with a list.
+    /// Starts Prometheus and what it depends on, and waits until the gate is healthy, which it is with a list.
+    /// Not Grafana, whose image is its maker's as it is, and which nothing here can stand in for.
     pub(super) fn up(&self) -> Result<()> {
-        shown(self.compose(&["up", "--detach", "--no-build"]))?;
+        shown(self.compose(&["up", "--detach", "--no-build", "prometheus"]))?;
         poll::until_ok("a healthy gate", START, || {
             go_on()?;
             let gate = self.containers(&["gate"])?;
@@ -74,9 +75,9 @@ impl<'a> Project<'a> {
         shown(self.compose(&["stop"]))
     }
 
-    /// Where a service's port 8080 is published.
-    pub(super) fn address(&self, service: &str) -> Result<SocketAddr> {
-        let told = output(&mut self.compose(&["port", service, "8080"]))?;
+    /// Where a service's port is published.
+    pub(super) fn address(&self, service: &str, port: &str) -> Result<SocketAddr> {
+        let told = output(&mut self.compose(&["port", service, port]))?;
         told.trim().parse().with_context(|| format!("{service} is published at '{}'", told.trim()))
     }
 
@@ -139,7 +140,9 @@ impl<'a> Project<'a> {
         let mut command = self.engine.compose(&["--project-name", &self.name]);
         command.arg("--file").arg(self.source.join("docker-compose.yml")).args(arguments);
         // 0 lets the engine choose.
-        command.env("MPGATE_PORT", "0").env("MPGATE_COLLECTOR_PORT", "0");
+        for service in ["", "COLLECTOR_", "PROMETHEUS_", "GRAFANA_"] {
+            command.env(format!("MPGATE_{service}PORT"), "0");
+        }
         command.env("GA4_API_SECRET", UPSTREAM_SECRET).env_remove("COMPOSE_PROFILES");
         command.stdin(Stdio::null());
         command

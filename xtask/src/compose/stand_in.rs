@@ -1,5 +1,5 @@
 //! Stand-ins for public images, where there is no registry: a Debian root file system by debootstrap,
-//! and in it this machine's Rust toolchain, or the Envoy that the tests use.
+//! and in it this machine's Rust toolchain, the Envoy that the tests use, or Debian's Prometheus.
 //!
 //! A build inside has no network to count on, so the crates come along, by `cargo vendor`. What can be
 //! kept for the next run is kept in the target directory.
@@ -33,6 +33,7 @@ pub(super) fn make(engine: &Engine, name: &str) -> Result<()> {
             let layer = envoy()?;
             tar.arg(debian).arg(".").arg("--directory").arg(layer).arg("usr/local/bin/envoy")
         }
+        Some("prom/prometheus") => tar.arg(with_prometheus(&debian)?).arg("."),
         Some("rust") => {
             let (root, layer, sysroot) = (with_c_compiler(&debian)?, crates()?, sysroot()?);
             tar.arg(root)
@@ -81,16 +82,28 @@ fn debian() -> Result<PathBuf> {
 
 /// The same with what a `rust` image has for linking.
 fn with_c_compiler(debian: &Path) -> Result<PathBuf> {
-    kept("debian-gcc", |root| {
-        println!("  a C compiler into a copy of it; kept for the next run");
+    let install = "DEBIAN_FRONTEND=noninteractive \
+                   apt-get install -qq --no-install-recommends gcc libc6-dev && apt-get clean";
+    grown(debian, "debian-gcc", "a C compiler", install)
+}
+
+/// The same with Prometheus. Only its files: no image has a service manager.
+fn with_prometheus(debian: &Path) -> Result<PathBuf> {
+    let install = "cd /tmp && apt-get download -qq prometheus && \
+                   dpkg-deb --extract prometheus_*.deb / && rm prometheus_*.deb";
+    grown(debian, "debian-prometheus", "Prometheus", install)
+}
+
+/// A copy of a minimal Debian with something more in it, by a command that has its archive at hand.
+fn grown(debian: &Path, name: &str, what: &str, install: &str) -> Result<PathBuf> {
+    kept(name, |root| {
+        println!("  {what} into a copy of it; kept for the next run");
         let mut copy = Command::new("cp");
         copy.args(["--archive", "--no-target-directory"]).arg(debian).arg(root);
         shown(copy)?;
-        let install = "export DEBIAN_FRONTEND=noninteractive && apt-get update -qq && \
-                       apt-get install -qq --no-install-recommends gcc libc6-dev && \
-                       apt-get clean && rm -r /var/lib/apt/lists/*";
+        let script = format!("apt-get update -qq && {install} && rm -r /var/lib/apt/lists/*");
         let mut command = Command::new("chroot");
-        command.arg(root).args(["sh", "-c", install]);
+        command.arg(root).args(["sh", "-c", &script]);
         shown(command)
     })
 }

@@ -15,6 +15,9 @@ use crate::terminal::Terminal;
 /// What DESIGN promises for a revocation.
 const REVOKED_WITHIN: Duration = Duration::from_secs(1);
 
+/// Prometheus scrapes every 15 seconds.
+const SCRAPED_WITHIN: Duration = Duration::from_mins(1);
+
 /// Envoy writes its access log in intervals.
 const LOGGED_WITHIN: Duration = Duration::from_secs(20);
 
@@ -27,6 +30,7 @@ struct Site<'a> {
     terminal: Terminal,
     gate: SocketAddr,
     collector: SocketAddr,
+    prometheus: SocketAddr,
     billing: String,
     crm: String,
 }
@@ -38,7 +42,8 @@ pub(super) fn requests(project: &Project<'_>, terminal: Terminal) -> Result<()> 
     site.genuine()?;
     site.spoofed()?;
     site.revoked()?;
-    site.logs_hold_no_secret()
+    site.logs_hold_no_secret()?;
+    site.is_watched()
 }
 
 /// After a stop the same keys hold, and what was revoked stays so.
@@ -61,8 +66,9 @@ impl<'a> Site<'a> {
         Ok(Self {
             project,
             terminal,
-            gate: project.address("gate")?,
-            collector: project.address("collector")?,
+            gate: project.address("gate", "8080")?,
+            collector: project.address("collector", "8080")?,
+            prometheus: project.address("prometheus", "9090")?,
             billing: secret("billing")?,
             crm: secret("crm")?,
         })
@@ -134,7 +140,7 @@ impl<'a> Site<'a> {
     /// What is written in the file is what the engine does.
     fn is_hardened(&self) -> Result<()> {
         let containers = self.project.containers(&[])?;
-        ensure!(containers.len() == 4, "there are {} containers, not 4", containers.len());
+        ensure!(containers.len() == 5, "there are {} containers, not 5", containers.len());
         for container in &containers {
             let name = container["Name"].as_str().unwrap_or_default();
             let host = &container["HostConfig"];
@@ -163,6 +169,28 @@ impl<'a> Site<'a> {
             "the collector reaches control"
         );
         self.tell("no container is root, can write, or is published beyond this machine");
+        Ok(())
+    }
+
+    /// Prometheus has both, what the gate counted, and the rules.
+    fn is_watched(&self) -> Result<()> {
+        for query in [
+            "up{job='mpgate-gate'}==1",
+            "up{job='mpgate-control'}==1",
+            "mpgate_requests_total{sender='billing',outcome='accepted'}>=2",
+            "mpgate_control_head_revision>0",
+            "mpgate:requests:increase10m{reason='revoked'}>0",
+        ] {
+            let path = format!("/api/v1/query?query={}", query.replace('>', "%3E"));
+            poll::until_ok(&format!("Prometheus to have {query}"), SCRAPED_WITHIN, || {
+                go_on()?;
+                let told = http1::send(self.prometheus, &Request::get(&path))?.json()?;
+                ensure!(told["status"] == "success", "{query}: {told}");
+                let result = told["data"]["result"].as_array().context("a result")?;
+                Ok((!result.is_empty()).then_some(()))
+            })?;
+        }
+        self.tell("Prometheus has the gate's counters, control's, and what the rules make of them");
         Ok(())
     }
 
