@@ -2,6 +2,7 @@
 //! from what a reader types.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -16,7 +17,8 @@ use regex::Regex;
 const PORTS: [u16; 7] = [8080, 8081, 8082, 8430, 9901, 9902, 10000];
 
 /// Directories outside a reader's checkout.
-const DIRECTORIES: [&str; 3] = ["/etc/mpgate", "/var/lib/mpgate", "/backup"];
+const DIRECTORIES: [&str; 6] =
+    ["/backup", "/etc/envoy", "/etc/mpgate", "/run/mpgate", "/var/lib/mpgate", "/var/log/envoy"];
 
 /// What is copied, with the addresses changed; everything else of the checkout is linked.
 const COPIED: [&str; 3] = ["deploy", "docs", "envoy"];
@@ -70,6 +72,13 @@ impl Elsewhere {
 
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Where a port of the docs is on this machine.
+    pub(crate) fn address(&self, documented: u16) -> Result<SocketAddr> {
+        let found = self.ports.iter().find(|(known, _)| *known == documented);
+        let (_, here) = found.with_context(|| format!("{documented} is no port of the docs"))?;
+        Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, *here)))
     }
 
     /// From the docs to here.

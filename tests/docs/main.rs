@@ -17,6 +17,7 @@ use settings::Setting;
 mod elsewhere;
 mod page;
 mod rules;
+mod senders;
 mod session;
 mod settings;
 mod shape;
@@ -76,14 +77,17 @@ fn play(page: &str) -> Result<()> {
     let mut elsewhere = Elsewhere::new(&directory)?;
     let setting = Setting::of(&text, &mut elsewhere)?;
     elsewhere.furnish()?;
-    let seen = session::play(&commands, &elsewhere, &setting.environment(&elsewhere))?;
+    let environment = setting.environment(&elsewhere);
+    let (running, seen) = session::play(&commands, &elsewhere, &environment)?;
+    let finished = setting.finish(&elsewhere);
+    drop(running);
     let differing: Vec<(&Command, Vec<String>)> = commands
         .iter()
         .zip(seen)
         .filter(|(command, seen)| !shape::fits(&command.output, seen, command.numbers_vary))
         .collect();
     if differing.is_empty() {
-        return Ok(());
+        return finished;
     }
     let seen = differing
         .into_iter()
@@ -91,7 +95,7 @@ fn play(page: &str) -> Result<()> {
     let seen: Vec<(&Command, Vec<String>)> = seen.collect();
     if std::env::var("MPGATE_DOCS").is_ok_and(|wish| wish == "bless") {
         fs::write(toolchain::root().join(page), page::with_outputs(&text, &seen))?;
-        return Ok(());
+        return finished;
     }
     let told = seen.iter().map(|(command, seen)| {
         let (shown, seen) = (command.output.join("\n  "), seen.join("\n  "));
@@ -100,5 +104,6 @@ fn play(page: &str) -> Result<()> {
             command.line, command.text
         )
     });
+    let told = told.chain(finished.err().map(|error| format!("{error:#}")));
     bail!("{}", told.collect::<Vec<_>>().join("\n\n"))
 }

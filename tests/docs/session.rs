@@ -11,7 +11,7 @@ use crate::elsewhere::Elsewhere;
 use crate::page::Command;
 
 /// What all commands of a page may take.
-const PATIENCE: Duration = Duration::from_secs(100);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// What stands before the output of a command, and before its exit status.
 const BEGIN: char = '\u{1}';
@@ -21,15 +21,17 @@ const END: char = '\u{2}';
 pub(crate) const STATUS: &str = "(exit status ";
 
 /// Types all commands of a page, and returns what each printed.
+///
+/// What they left running ends with what this returns.
 pub(crate) fn play(
     commands: &[Command],
     elsewhere: &Elsewhere,
     environment: &[(String, String)],
-) -> Result<Vec<Vec<String>>> {
+) -> Result<(Process, Vec<Vec<String>>)> {
     let directory = elsewhere.directory();
     let typed = directory.join("typed");
     fs::create_dir(&typed)?;
-    let mut script = String::from("exec 2>&1\n");
+    let mut script = format!("exec 2>&1\n{}\n", watcher());
     for (number, command) in commands.iter().enumerate() {
         let file = typed.join(format!("{number}.sh"));
         fs::write(&file, elsewhere.moved(&command.text) + "\n")?;
@@ -61,7 +63,17 @@ pub(crate) fn play(
         let at = commands.get(ended(&bash));
         at.map_or_else(String::new, |at| format!("line {}: $ {}", at.line, at.text))
     })?;
-    Ok(printed.split(BEGIN).skip(1).map(|one| lines(&elsewhere.back(one))).collect())
+    let outputs = printed.split(BEGIN).skip(1).map(|one| lines(&elsewhere.back(one))).collect();
+    Ok((bash, outputs))
+}
+
+/// Ends all that the page started when the test is killed: what runs in the background does not hear
+/// of the end of the shell.
+fn watcher() -> String {
+    let test = std::process::id();
+    format!(
+        "(while kill -0 {test} 2> /dev/null; do sleep 0.2; done; kill -KILL -- -$$) > /dev/null &"
+    )
 }
 
 fn lines(printed: &str) -> Vec<String> {

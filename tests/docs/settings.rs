@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use mpgate_testbed::Stack;
 
 use crate::elsewhere::Elsewhere;
+use crate::senders::Senders;
 
 /// What a page's reader has in front of them.
 pub(crate) enum Setting {
@@ -13,6 +14,9 @@ pub(crate) enum Setting {
     Checkout,
     /// `cargo xtask demo`, and the two variables that it prints.
     Demo(Box<Stack>),
+    /// A checkout, and senders that post from the moment their secrets' files and the gateway on 8080
+    /// are there. None of their events may be refused or lost.
+    Senders(Senders),
 }
 
 impl Setting {
@@ -33,7 +37,16 @@ impl Setting {
                 elsewhere.is_at(9902, stack.envoy.status_address().port());
                 Ok(Self::Demo(Box::new(stack)))
             }
+            Some("senders") => Ok(Self::Senders(Senders::start(elsewhere)?)),
             Some(other) => bail!("there is no setting '{other}'"),
+        }
+    }
+
+    /// Looks, behind the last command, at what went on beside them.
+    pub(crate) fn finish(self, elsewhere: &Elsewhere) -> Result<()> {
+        match self {
+            Self::Checkout | Self::Demo(_) => Ok(()),
+            Self::Senders(senders) => senders.finish(elsewhere),
         }
     }
 
@@ -42,7 +55,7 @@ impl Setting {
         let set = |name: &str, value: String| (name.to_owned(), value);
         match self {
             // Its defaults, as all addresses of the docs, are elsewhere.
-            Self::Checkout => vec![
+            Self::Checkout | Self::Senders(_) => vec![
                 set("MPGATE_LISTEN", elsewhere.moved("127.0.0.1:8430")),
                 set("MPGATE_URL", elsewhere.moved("http://127.0.0.1:8430")),
             ],

@@ -34,8 +34,9 @@ fn shape(line: &str, numbers_vary: bool) -> String {
     }
     let line = KEY_ID.replace_all(&line, |found: &regex::Captures<'_>| {
         let word = &found[0];
-        let is_id = word.contains(|c: char| c.is_ascii_lowercase())
-            && word.contains(|c: char| c.is_ascii_uppercase());
+        let has = |wanted: fn(&char) -> bool| word.chars().any(|one| wanted(&one));
+        let is_mixed = has(char::is_ascii_lowercase) && has(char::is_ascii_uppercase);
+        let is_id = is_mixed || has(char::is_ascii_digit);
         if is_id { "<id>".to_owned() } else { word.to_owned() }
     });
     if numbers_vary {

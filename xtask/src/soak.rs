@@ -25,7 +25,7 @@ Examples:
   cargo xtask soak --case lds-settings --case ecds-settings
   cargo xtask soak --case memory --case first-load  what a list costs
   cargo xtask soak --case series                    how many series strangers make
-  cargo xtask soak --write docs/operating.md        the table, in its place in that file";
+  cargo xtask soak --write docs/promises.md        the table, in its place in that file";
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]

@@ -18,7 +18,7 @@ use crate::process::Process;
 use crate::{http1, poll, toolchain};
 
 /// A loaded machine compiles the module slowly.
-const START: Duration = Duration::from_mins(1);
+const START: Duration = Duration::from_mins(3);
 
 /// For what a running Envoy does by itself: a poll, a log line.
 const SOON: Duration = Duration::from_secs(20);

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+pub use line::{Line, Seen};
 pub use load::Tally;
 pub use probes::{PROMISE, Revoked};
 pub use scene::Outcome;

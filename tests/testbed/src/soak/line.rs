@@ -24,14 +24,16 @@ pub(super) enum Outcome {
 
 /// A request's outcome with its times.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub struct Seen {
     pub(super) outcome: Outcome,
     pub(super) began: Instant,
     pub(super) took: Duration,
 }
 
 impl Seen {
-    pub(super) fn is_accepted(&self) -> bool {
+    /// Whether the answer was GA4's own, 204.
+    #[must_use]
+    pub fn is_accepted(&self) -> bool {
         self.outcome == Outcome::Answered(204, String::new())
     }
 
@@ -44,7 +46,8 @@ impl Seen {
     }
 
     /// `503 no_list`, or how it was lost.
-    pub(super) fn told(&self) -> String {
+    #[must_use]
+    pub fn told(&self) -> String {
         match &self.outcome {
             Outcome::Answered(status, reason) => format!("{status} {reason}").trim().to_owned(),
             Outcome::Lost(how) => format!("lost: {how}"),
@@ -53,7 +56,8 @@ impl Seen {
 }
 
 /// The connection.
-pub(super) struct Line {
+#[derive(Debug)]
+pub struct Line {
     address: SocketAddr,
     socket: Option<TcpStream>,
     received: Vec<u8>,
@@ -62,12 +66,14 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(address: SocketAddr) -> Self {
+    /// To this address; connected when there is something to send.
+    #[must_use]
+    pub fn new(address: SocketAddr) -> Self {
         Self { address, socket: None, received: Vec::with_capacity(1024), closed: 0 }
     }
 
     /// Sends a request and waits for its answer.
-    pub(super) fn exchange(&mut self, request: &[u8]) -> Seen {
+    pub fn exchange(&mut self, request: &[u8]) -> Seen {
         if self.socket.as_ref().is_some_and(is_over) {
             self.socket = None;
             self.closed += 1;
