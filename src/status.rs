@@ -34,7 +34,11 @@ impl HttpContext for StatusStream {
             unknown: &unknown,
             summary: summary.as_ref(),
         };
-        let answer = status_answer(Request { headers: &host::request_headers() }, &status);
+        let headers = host::request_headers();
+        let request = Request { headers: &headers };
+        let answer = status_answer(request, &status);
+        // A secret that was sent here by mistake is not logged.
+        host::set_request_header(":path", request.path());
         host::respond(answer.status, &answer.headers, &answer.body)
     }
 }

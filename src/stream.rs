@@ -54,6 +54,7 @@ impl Stream {
             Ruling::Probed(answer) => {
                 host::set_filter_state("mpgate.action", "answer");
                 host::set_filter_state("mpgate.verdict", "probe");
+                host::set_request_header(":path", claim.path());
                 host::respond(answer.status, &answer.headers, &answer.body)
             }
             Ruling::WantsBody => {

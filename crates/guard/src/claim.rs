@@ -78,7 +78,8 @@ impl<'a> Request<'a> {
     }
 
     /// The path, without the query.
-    pub(crate) fn path(self) -> &'a [u8] {
+    #[must_use]
+    pub fn path(self) -> &'a [u8] {
         let target = self.header(":path").unwrap_or_default();
         target.split(|byte| *byte == b'?').next().unwrap_or_default()
     }

@@ -1,6 +1,8 @@
 //! What a gate says of itself: whether it is ready, where senders are, if it is told to; and all the
 //! rest on a listener of its own, for its operator.
 
+use std::fs;
+
 use mpgate_testbed::http2::Http2;
 use mpgate_testbed::stack::{SHOP, Stack};
 use mpgate_testbed::{Answer, EnvoyConfig, Request, envoy, http1, poll};
@@ -73,6 +75,38 @@ fn ready_says_whether_there_is_a_list_and_nothing_more() {
     assert!((counted("unknown_path") - 4.0).abs() < 0.5, "{metrics:?}");
     assert!((counted("none") - 1.0).abs() < 0.5, "{metrics:?}");
     assert!((all - 5.0 - counted("no_list")).abs() < 0.5, "{metrics:?}");
+}
+
+#[test]
+fn what_is_answered_here_is_logged_without_its_query() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("status.log");
+    let path = file.to_string_lossy().into_owned();
+    let log_paths = move |config: &mut EnvoyConfig| {
+        ready(config)?;
+        // What nobody should write into an access log, and somebody will.
+        let format = "/access_log/0/typed_config/log_format/json_format/path";
+        let http = config.http()?;
+        *http.pointer_mut(format).expect("a format") = "%REQ(:PATH)%".into();
+        let mut log = http["access_log"].clone();
+        log[0]["typed_config"]["path"] = path.into();
+        let status = "/filter_chains/0/filters/0/typed_config";
+        config.status_listener()?.pointer_mut(status).expect("HTTP")["access_log"] = log;
+        Ok(())
+    };
+    let stack = Stack::builder().edit(log_paths).start().expect("a stack");
+    let ready = Request::get("/mpgate/ready?api_secret=canary-of-a-probe");
+    assert_eq!(stack.send(&ready).expect("an answer").status, 200);
+    for path in ["/mpgate/status?api_secret=canary-of-a-page", "/x?api_secret=canary-of-a-slip"] {
+        http1::send(stack.envoy.status_address(), &Request::get(path)).expect("an answer");
+    }
+    let probes = stack.envoy.wait_for_access_log(1).expect("the access log");
+    assert_eq!(probes[0]["path"], "/mpgate/ready");
+    let pages = poll::until("two lines of the status listener", SOON, || {
+        fs::read_to_string(&file).ok().filter(|text| text.lines().count() == 2)
+    });
+    let pages = pages.expect("a log");
+    assert!(pages.contains("/mpgate/status") && !pages.contains("canary"), "{pages}");
 }
 
 #[test]
