@@ -14,7 +14,12 @@ use regex::Regex;
 
 /// The ports of the docs: the demo's gate, control and collector; control's own; Envoy's admin
 /// listener and the status page; the gate of `production.yaml`.
-const PORTS: [u16; 7] = [8080, 8081, 8082, 8430, 9901, 9902, 10000];
+const PORTS: [u16; 7] = [8080, 8081, 8082, 8430, 8443, 9901, 9902];
+
+/// The machines of `production.md`. Both are this one.
+const CONTROL: &str = "control.example.com";
+const GATE: &str = "gate.example.com";
+const HERE: &str = "localhost";
 
 /// Directories outside a reader's checkout.
 const DIRECTORIES: [&str; 6] =
@@ -27,11 +32,14 @@ const COPIED: [&str; 3] = ["deploy", "docs", "envoy"];
 pub(crate) struct Elsewhere {
     directory: PathBuf,
     ports: Vec<(u16, u16)>,
+    /// Whether what is printed of this machine is of control's in the docs.
+    is_control: bool,
 }
 
 impl Elsewhere {
-    pub(crate) fn new(directory: &Path) -> Result<Self> {
-        Ok(Self { directory: directory.to_owned(), ports: free_ports()? })
+    pub(crate) fn new(directory: &Path, page: &str) -> Result<Self> {
+        let is_control = page.contains(&format!("MPGATE_URL=https://{CONTROL}"));
+        Ok(Self { directory: directory.to_owned(), ports: free_ports()?, is_control })
     }
 
     /// Makes a checkout, with `mpgate`, `mpgate-collector` and `envoy` in its `bin`.
@@ -83,7 +91,7 @@ impl Elsewhere {
 
     /// From the docs to here.
     pub(crate) fn moved(&self, text: &str) -> String {
-        let mut text = text.to_owned();
+        let mut text = text.replace(CONTROL, HERE).replace(GATE, HERE);
         for (documented, here) in &self.ports {
             text = replaced(&text, &documented.to_string(), &here.to_string());
         }
@@ -95,7 +103,7 @@ impl Elsewhere {
 
     /// From here to the docs.
     pub(crate) fn back(&self, text: &str) -> String {
-        let mut text = text.to_owned();
+        let mut text = if self.is_control { text.replace(HERE, CONTROL) } else { text.to_owned() };
         for outside in DIRECTORIES {
             text = text.replace(&*self.path(outside).to_string_lossy(), outside);
         }

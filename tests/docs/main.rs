@@ -16,6 +16,7 @@ use settings::Setting;
 
 mod elsewhere;
 mod page;
+mod prose;
 mod rules;
 mod senders;
 mod session;
@@ -74,7 +75,7 @@ fn play(page: &str) -> Result<()> {
     let text = read(page)?;
     let kept = tempfile::Builder::new().prefix("mpgate-docs-").tempdir()?;
     let directory = fs::canonicalize(kept.path())?;
-    let mut elsewhere = Elsewhere::new(&directory)?;
+    let mut elsewhere = Elsewhere::new(&directory, &text)?;
     let setting = Setting::of(&text, &mut elsewhere)?;
     elsewhere.furnish()?;
     let environment = setting.environment(&elsewhere);
