@@ -91,6 +91,8 @@ impl Elsewhere {
 
     /// From the docs to here.
     pub(crate) fn moved(&self, text: &str) -> String {
+        // Envoy would try the other family's address of the same name.
+        let text = text.replace(&format!("address: {CONTROL}"), "address: 127.0.0.1");
         let mut text = text.replace(CONTROL, HERE).replace(GATE, HERE);
         for (documented, here) in &self.ports {
             text = replaced(&text, &documented.to_string(), &here.to_string());
