@@ -153,7 +153,8 @@ impl Meters {
 /// Adds to a counter, if there is one: Envoy refuses a name only when something is very wrong, and that
 /// is told in its log.
 pub(crate) fn add(id: Option<u32>, count: usize) {
-    if let Some(id) = id {
+    // Envoy takes an increment by nothing for a mistake.
+    if let (Some(id), 1..) = (id, count) {
         host::increment(id, i64::try_from(count).unwrap_or(i64::MAX));
     }
 }

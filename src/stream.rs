@@ -87,9 +87,7 @@ impl Stream {
             return;
         }
         let id = self.gate.meters.body_bytes(decision.sender.as_deref());
-        if here > 0 {
-            meters::add(id, here);
-        }
+        meters::add(id, here);
         self.body_bytes = id.filter(|_| !is_all);
     }
 

@@ -65,3 +65,24 @@ fn the_page_says_how_large_the_list_is_and_what_became_of_reports() {
     stack.revoke(&key).expect("revoked");
     wait_for_sum(&stack, "mpgate_allowlist_entries", &[], 2);
 }
+
+/// Whose end comes without bytes: Envoy would refuse to add nothing.
+#[test]
+fn a_body_that_nobody_reads_is_counted_as_it_passes() {
+    let stack = Stack::start().expect("a stack");
+    stack.set_mode(SHOP, Some("off")).expect("off");
+    let request = purchase(SHOP, "of nobody");
+    let sent = || {
+        let answer = stack.send(&request).ok()?;
+        (answer.status == 204).then_some(())
+    };
+    poll::until("the stream to be off", SOON, sent).expect("off");
+    wait_for_sum(
+        &stack,
+        "mpgate_request_body_bytes_total",
+        &[("sender", "unknown")],
+        request.body_bytes() as u64,
+    );
+    let log = stack.envoy.log();
+    assert!(!log.contains("refused a call"), "{log}");
+}
