@@ -71,7 +71,7 @@ fn the_page_says_how_large_the_list_is_and_what_became_of_reports() {
 fn a_body_that_nobody_reads_is_counted_as_it_passes() {
     let stack = Stack::start().expect("a stack");
     stack.set_mode(SHOP, Some("off")).expect("off");
-    let request = purchase(SHOP, "of nobody");
+    let request = purchase(SHOP, "nobody");
     let sent = || {
         let answer = stack.send(&request).ok()?;
         (answer.status == 204).then_some(())
