@@ -25,6 +25,7 @@ mod session;
 mod settings;
 mod streams;
 mod target;
+mod top;
 mod usage;
 mod wait;
 mod words;
@@ -95,6 +96,8 @@ enum Command {
     Audit(audit::AuditArgs),
     /// What the gates counted of each sender's keys
     Usage(usage::UsageArgs),
+    /// Senders live: how much each sends, what is refused and why, and when its next key ends
+    Top(top::TopArgs),
     /// Hold a backend's own totals against what the gates counted
     Reconcile(reconcile::ReconcileArgs),
     /// The list that the gates get
@@ -285,6 +288,7 @@ async fn run_command(command: Command) -> Result<(), CliError> {
         }
         Command::Audit(arguments) => audit::run(arguments).await,
         Command::Usage(arguments) => usage::run(arguments).await,
+        Command::Top(arguments) => top::run(arguments).await,
         Command::Reconcile(arguments) => reconcile::run(arguments).await,
         Command::Allowlist(remote) => {
             allowlist::run(remote.verb, &Session::open(&remote.options)?).await

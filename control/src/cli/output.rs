@@ -108,7 +108,7 @@ fn lines(item: &Value, (_, member, absent): Column) -> Vec<String> {
 }
 
 /// A text that cannot give a terminal orders.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars()
         .map(|char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char })
         .collect()
@@ -127,7 +127,7 @@ pub(super) fn style_of(word: &str) -> Style {
 
 /// Columns as wide as their widest cell, two spaces between, none at the end of a line. The first `titles` of
 /// them stay without colour.
-fn align(rows: &[Vec<String>], titles: usize) -> String {
+pub(super) fn align(rows: &[Vec<String>], titles: usize) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<_> = (0..columns)
         .map(|at| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max())
