@@ -20,5 +20,6 @@ pub mod service;
 pub mod store;
 mod time;
 pub mod tls;
+mod traces;
 
 pub use api::paths as http_paths;

@@ -10,12 +10,14 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use super::problem::{IsLogged, PROBLEM_JSON, Problem};
-use super::trace::TraceId;
+use super::trace::TraceParent;
 use super::verbs;
 use crate::metrics::Metrics;
 use crate::names::PrincipalId;
+use crate::traces;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -41,17 +43,19 @@ pub(super) async fn observe(
 ) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
-    let trace_id = TraceId::of(request.headers());
+    let parent = TraceParent::of(request.headers());
     let called_by = CalledBy::default();
     request.extensions_mut().insert(RequestId(id.clone()));
     request.extensions_mut().insert(called_by.clone());
     let method = known_method(request.method());
     let route = route(&request);
+    let span = traces::http_span(method, &route, &id, parent.as_ref());
 
     // A task of its own: a panic ends it and nothing else. A change goes on when its caller hangs up,
     // so that what was committed is also announced; a question is dropped with its caller.
     let is_question = request.method().is_safe();
-    let mut task = Task { handle: tokio::spawn(next.run(request)), is_question };
+    let work = next.run(request).instrument(span.clone());
+    let mut task = Task { handle: tokio::spawn(work), is_question };
     let response = (&mut task.handle)
         .await
         .unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response());
@@ -62,12 +66,13 @@ pub(super) async fn observe(
 
     let status = response.status().as_u16();
     metrics.http(method, &route, status, started.elapsed());
+    let principal = called_by.0.get().map(PrincipalId::as_str);
+    traces::answered(&span, status, principal);
     if response.extensions().get::<IsLogged>().is_some() {
         return response;
     }
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let principal = called_by.0.get().map(PrincipalId::as_str);
-    let trace_id = trace_id.as_ref().map(TraceId::as_str);
+    let trace_id = traces::id(&span, parent.as_ref());
     if status >= 500 {
         tracing::error!(
             request_id = id,
@@ -129,7 +134,7 @@ pub(crate) fn request_id(headers: &HeaderMap) -> String {
     if let Some(given) = given {
         return given.to_owned();
     }
-    TraceId::of(headers).map_or_else(new_id, |trace| trace.as_str().to_owned())
+    TraceParent::of(headers).map_or_else(new_id, |parent| parent.trace_id().to_owned())
 }
 
 fn new_id() -> String {

@@ -1,12 +1,17 @@
-//! W3C Trace Context: which trace of the caller's a request belongs to. Only the log and the trail are told.
+//! W3C Trace Context: which trace of the caller's a request belongs to. Log, trail and spans are told.
 
 use axum::http::HeaderMap;
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
-/// The id of a trace: 32 hexadecimal digits, not all 0.
+/// The caller's span.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TraceId(String);
+pub(crate) struct TraceParent {
+    /// 32 hexadecimal digits, not all 0.
+    trace: String,
+    context: SpanContext,
+}
 
-impl TraceId {
+impl TraceParent {
     /// The one that `traceparent` names, if it is there once and is right.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all("traceparent").iter();
@@ -28,12 +33,27 @@ impl TraceId {
             is_hex(version, 2) && is_hex(trace, 32) && is_hex(span, 16) && is_hex(flags, 2);
         let is_set = |text: &str| text.bytes().any(|byte| byte != b'0');
         let is_good = is_shaped && ends && version != "ff" && is_set(trace) && is_set(span);
-        is_good.then(|| Self(trace.to_owned()))
+        if !is_good {
+            return None;
+        }
+        let context = SpanContext::new(
+            TraceId::from_hex(trace).ok()?,
+            SpanId::from_hex(span).ok()?,
+            TraceFlags::new(u8::from_str_radix(flags, 16).ok()?),
+            true,
+            TraceState::NONE,
+        );
+        Some(Self { trace: trace.to_owned(), context })
     }
 
-    /// The digits.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
+    /// The digits of the trace's id.
+    pub(crate) fn trace_id(&self) -> &str {
+        &self.trace
+    }
+
+    /// The caller's span, as a parent of ours.
+    pub(crate) fn context(&self) -> &SpanContext {
+        &self.context
     }
 }
 
@@ -57,8 +77,11 @@ mod tests {
             (format!("00-{trace}x-{span}-01"), false),
             (String::new(), false),
         ] {
-            let found = TraceId::parse(&text);
-            assert_eq!(found.as_ref().map(TraceId::as_str), is_good.then_some(trace), "{text}");
+            let found = TraceParent::parse(&text);
+            let id = found.as_ref().map(TraceParent::trace_id);
+            assert_eq!(id, is_good.then_some(trace), "{text}");
+            let is_sampled = found.is_some_and(|parent| parent.context.is_sampled());
+            assert_eq!(is_sampled, is_good && !text.ends_with("-00"), "{text}");
         }
     }
 }

@@ -36,13 +36,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, fmt as log, registry};
 
 use self::limits::LimitArgs;
 use self::session::Session;
 use self::settings::Options;
 use crate::serve::{ServeError, Settings, serve};
 use crate::tls::Files;
+use crate::traces::Traces;
 
 const AFTER_HELP: &str = "\
 Settings, by flag (behind the command), else by environment, else from ~/.config/mpgate/config.toml:
@@ -182,16 +186,22 @@ enum LogFormat {
     Text,
 }
 
-fn start_log(format: LogFormat, level: LevelFilter) {
-    let log = tracing_subscriber::fmt()
+fn start_log(format: LogFormat, level: LevelFilter, traces: Option<&Traces>) {
+    // Spans are for the collector; a line says by itself what it has to say.
+    let lines = filter_fn(move |it| it.is_event() && *it.level() <= level);
+    let lines = lines.with_max_level_hint(level);
+    let log = log::layer()
         .with_writer(io::stderr)
         // A log that cannot be written (its disk is full) must not end the request that it tells of.
-        .log_internal_errors(false)
-        .with_max_level(level);
-    match format {
-        LogFormat::Json => log.json().flatten_event(true).init(),
-        LogFormat::Text => log.with_ansi(false).init(),
-    }
+        .log_internal_errors(false);
+    let log = match format {
+        LogFormat::Json => {
+            let json = log.json().flatten_event(true);
+            json.with_current_span(false).with_span_list(false).with_filter(lines).boxed()
+        }
+        LogFormat::Text => log.with_ansi(false).with_filter(lines).boxed(),
+    };
+    registry().with(log).with(traces.map(Traces::layer)).init();
 }
 
 #[derive(Debug, Args)]
@@ -306,7 +316,8 @@ async fn run_command(command: Command) -> Result<(), CliError> {
 }
 
 async fn run_serve(arguments: ServeArgs) -> Result<(), CliError> {
-    start_log(arguments.log_format, arguments.log_level);
+    let traces = Traces::start().map_err(CliError::Failed)?;
+    start_log(arguments.log_format, arguments.log_level, traces.as_ref());
     let settings = Settings {
         listen: arguments.listen,
         metrics_listen: arguments.metrics_listen,
@@ -321,7 +332,11 @@ async fn run_serve(arguments: ServeArgs) -> Result<(), CliError> {
         limits: arguments.limits.limits(),
     };
     let database = settings.database.clone();
-    serve(settings).await.map_err(|error| match error {
+    let ended = serve(settings).await;
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
+    ended.map_err(|error| match error {
         ServeError::Open(_) | ServeError::Service(_) => {
             CliError::Failed(format!("the database {}: {error}", database.display()))
         }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use axum::http::{HeaderMap, HeaderValue};
 use mpgate_contract::{ConsumerId, KeyId};
 use tonic::{Code, Request, Response, Status};
+use tracing::Instrument as _;
 
 use super::backend::{Backend, NewKey};
 use super::sender::{environment, sender};
@@ -17,9 +18,10 @@ use super::wire::api_keys_server::ApiKeys;
 use super::wire::{ApiKey, CreateApiKeyRequest, DeleteApiKeyRequest};
 use crate::api::input::{DESCRIPTION_CHARS_MAX, DISPLAY_NAME_CHARS_MAX};
 use crate::api::observe::request_id;
-use crate::api::trace::TraceId;
+use crate::api::trace::TraceParent;
 use crate::problem::{Problem, Reason};
 use crate::service::{Caller, Permission};
+use crate::traces;
 
 /// The id of a call, for its answer, the log and the trail.
 const REQUEST_ID: &str = "x-request-id";
@@ -49,14 +51,16 @@ impl Methods {
         let (metadata, extensions, message) = request.into_parts();
         let metadata = metadata.into_headers();
         let id = request_id(&metadata);
-        let trace_id = TraceId::of(&metadata);
-        let trace_id = trace_id.as_ref().map(TraceId::as_str);
+        let parent = TraceParent::of(&metadata);
+        let span = traces::rpc_span(method, &id, parent.as_ref());
         let call = Call { backend: self.backend.clone(), metadata, extensions, id: id.clone() };
-        let answer = tokio::spawn(work(call, message))
+        let answer = tokio::spawn(work(call, message).instrument(span.clone()))
             .await
             .unwrap_or_else(|_| Err(Refused::new(&Problem::internal(), None)));
         let code = answer.as_ref().err().map_or(Code::Ok, |refused| refused.status.code());
         self.backend.metrics().grpc(method, word(code));
+        traces::called(&span, code);
+        let trace_id = traces::id(&span, parent.as_ref());
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         if matches!(code, Code::Internal | Code::Unavailable) {
             tracing::error!(request_id = id, trace_id, method, code = ?code, duration_ms, "rpc");

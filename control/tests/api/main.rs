@@ -21,6 +21,7 @@ mod reconcile;
 mod resources;
 mod rights;
 mod schema;
+mod traces;
 mod transport;
 mod unavailable;
 mod usage;
