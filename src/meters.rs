@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+use mpgate_contract::UNKNOWN;
 use mpgate_guard::series::{self, Kind, Series};
 use mpgate_guard::{
     Decision, EVENT_LABELS_MAX, Heard, Labels, Outcome, Reason, STREAM_LABELS_MAX, Settings,
@@ -15,9 +16,6 @@ use mpgate_guard::{
 };
 
 use crate::host::{self, EnvoySharedData};
-
-/// The sender, or the stream, of a request that has none that the list knows.
-const UNKNOWN: &str = "unknown";
 
 pub(crate) struct Meters {
     gate: String,

@@ -14,6 +14,9 @@ use crate::keys::{issue_key, issue_key_id};
 use crate::model::{Action, KeyPatch, KeyRecord, KeyState, KeyUse, Origin, Refusal, Seconds};
 use crate::store::{Count, Read};
 
+const RESERVED: &str = "Metrics call unknown senders 'unknown', and those without series of their own 'other': \
+    choose another name for the sender.";
+
 /// A key that is about to be created.
 #[derive(Clone, Debug)]
 pub struct NewKey {
@@ -63,7 +66,7 @@ impl Service {
     /// [`Refusal::NoConsumer`], [`Refusal::ConsumerDeleted`], [`Refusal::TooMany`], and what a grant is
     /// refused for: [`Refusal::GrantNamesNoStream`], [`Refusal::GrantMixesEnvironments`],
     /// [`Refusal::NoStreamInEnvironment`], [`Refusal::GrantTooLarge`], [`Refusal::KeyEndsInThePast`],
-    /// [`Refusal::KeyEndsBeforeItBegins`].
+    /// [`Refusal::KeyEndsBeforeItBegins`]; [`Refusal::Invalid`] for a new sender of a reserved name.
     pub async fn create_key(&self, mutation: &Mutation<'_>, new: NewKey) -> Answer<Outcome> {
         let change = begin!(self, mutation, Permission::Write, Some(&new.consumer));
         let issued = issue_key()?;
@@ -265,16 +268,20 @@ impl Service {
         Ok(scan.end())
     }
 
-    /// There must be room for one more key, and for its sender.
+    /// There must be room for one more key, and for its sender, whose name must be free.
     pub(super) async fn expect_room(&self, read: &mut dyn Read, sender: &SenderName) -> Answer<()> {
         let keys_max = self.limits.keys_max;
         if read.count(Count::Keys).await? >= keys_max as u64 {
             return Err(Refusal::TooMany("API keys", keys_max).into());
         }
+        if read.has_sender(sender.as_str()).await? {
+            return Ok(());
+        }
+        if sender.is_reserved() {
+            return Err(Refusal::Invalid("sender", RESERVED).into());
+        }
         let senders_max = self.limits.senders_max;
-        if !read.has_sender(sender.as_str()).await?
-            && read.count(Count::Senders).await? >= senders_max as u64
-        {
+        if read.count(Count::Senders).await? >= senders_max as u64 {
             return Err(Refusal::TooMany("senders", senders_max).into());
         }
         Ok(())

@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use mpgate_contract::{Ask, Digest, Page};
 use serde_json::json;
+use sqlx::AssertSqlSafe;
 use sqlx::ConnectOptions as _;
 use sqlx::Connection as _;
 use sqlx::Row as _;
@@ -15,14 +16,17 @@ use crate::harness::{Control, Directory, serve, wait};
 
 /// Puts the old database where control looks, with a token for its admin.
 async fn restore(directory: &Directory) {
+    restore_dump(directory, include_str!("old_database.sql").to_owned()).await;
+}
+
+async fn restore_dump(directory: &Directory, dump: String) {
     let token = format!("mpt_{}", "0".repeat(64));
     let options = SqliteConnectOptions::new()
         .filename(directory.join("mpgate.sqlite"))
         .create_if_missing(true)
         .foreign_keys(false);
     let mut connection = options.connect().await.expect("a new database");
-    let dump = include_str!("old_database.sql");
-    sqlx::raw_sql(dump).execute(&mut connection).await.expect("the dump");
+    sqlx::raw_sql(AssertSqlSafe(dump)).execute(&mut connection).await.expect("the dump");
     sqlx::query("UPDATE principals SET digest = ?")
         .bind(&Digest::of(token.as_bytes()).as_bytes()[..])
         .execute(&mut connection)
@@ -63,6 +67,25 @@ async fn a_database_of_the_first_version_is_served_and_changed() {
     let before = control.everything().await;
     assert!(control.terminate().success());
     assert_eq!(Control::start(&directory).everything().await, before);
+}
+
+#[tokio::test]
+async fn a_sender_of_a_name_that_is_reserved_now_stays() {
+    let directory = Directory::new();
+    let dump = include_str!("old_database.sql");
+    let dump = dump.replace("\"sender\":\"billing\"", "\"sender\":\"other\"");
+    restore_dump(&directory, dump).await;
+    let control = Control::start(&directory);
+    let keys = "/v1/measurementConsumers/acme/apiKeys";
+    let old = format!("{keys}/TdNPHM19kgiE");
+    assert_eq!(control.get(&old).await.done()["sender"], "other");
+    let rotated = control.post(&format!("{old}:rotate"), json!({})).await.done();
+    assert_eq!(rotated["sender"], "other");
+    assert_eq!(control.key("other", &["G-B"]).await["sender"], "other");
+    let new = json!({"sender": "unknown", "dataStreams": ["G-B"]});
+    let refused = control.post(keys, new).await;
+    assert_eq!((refused.status, refused.json()["field"].clone()), (400, json!("sender")));
+    assert!(refused.text.contains("choose another name"), "{}", refused.text);
 }
 
 async fn execute(directory: &Directory, sql: &'static str) {

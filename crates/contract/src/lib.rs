@@ -34,7 +34,9 @@ pub use entry::{
     UpstreamSecret, UpstreamSecretError,
 };
 pub use event::EventPattern;
-pub use name::{CertificateName, ConsumerId, EnvName, KeyId, NameError, SenderName, StreamId};
+pub use name::{
+    CertificateName, ConsumerId, EnvName, KeyId, NameError, SenderName, StreamId, UNKNOWN,
+};
 pub use network::Network;
 pub use page::{Ask, KeyEntry, Page, PageFault, StreamEntry};
 pub use secret::{Secret, SecretShape, issue};

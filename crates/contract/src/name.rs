@@ -2,8 +2,11 @@
 
 use core::fmt;
 
-use crate::limits;
 use crate::text::serde_as_text;
+use crate::{OTHER, limits};
+
+/// What metrics call the sender of a request that presents no known key, and a stream that is not on the list.
+pub const UNKNOWN: &str = "unknown";
 
 /// Why a text is not a name: says the rule, so that it can be shown to the person who typed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +59,9 @@ macro_rules! name {
 
 name!(
     /// A sender (`billing`, `crm`): the label that metrics carry and the value of `x-mpgate-sender`.
+    ///
+    /// Control refuses new senders of the names that metrics use for others ([`Self::is_reserved`]). One that
+    /// is there already stays, and shares their series.
     SenderName,
     "a sender is 1 to 63 characters: lower-case letters, digits, '-' or '_', a letter first",
     |text| label(text, limits::SENDER_BYTES_MAX)
@@ -101,6 +107,14 @@ name!(
     |text| (1..=limits::CERTIFICATE_NAME_BYTES_MAX).contains(&text.len())
         && text.iter().all(u8::is_ascii_graphic)
 );
+
+impl SenderName {
+    /// Whether metrics use this name for others: [`UNKNOWN`] and [`OTHER`].
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        matches!(self.as_str(), OTHER | UNKNOWN)
+    }
+}
 
 impl StreamId {
     /// The query parameter that names this stream.
@@ -151,6 +165,16 @@ mod tests {
         let too_long = "a".repeat(64);
         for bad in ["", "Billing", "2crm", "-a", "a b", "a;b", "ä", &too_long] {
             assert!(SenderName::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_names_that_metrics_use_for_others_are_reserved() {
+        for (name, is_reserved) in
+            [("other", true), ("unknown", true), ("others", false), ("other-2", false)]
+        {
+            let sender = SenderName::parse(name).expect("a sender");
+            assert_eq!(sender.is_reserved(), is_reserved, "{name}");
         }
     }
 
