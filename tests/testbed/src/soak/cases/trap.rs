@@ -72,6 +72,7 @@ pub(super) fn poller(scene: &mut Scene) -> Result<()> {
         number * HELD
     ));
     ensure!(slowest < ANSWERED, "a request that a VM took with it was answered after {slowest:?}");
+    ensure!(made > 0, "no request made a VM anew after {died} died");
     ensure!(died == number, "{number} pages should have killed a VM, and {died} did");
     Ok(())
 }
@@ -108,6 +109,10 @@ fn count(scene: &Scene) -> Result<u64> {
     Ok(killed as u64)
 }
 
+/// VMs that requests made anew, as Envoy counts them.
 fn reloads(scene: &Scene) -> Result<u64> {
-    scene.stack.envoy.stat("wasm.mpgate.vm_reload_success")
+    let plugin = [("plugin", "mpgate")];
+    let made = scene.stack.envoy.metrics()?.sum("envoy_wasm_vm_reload_success", &plugin);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+    Ok(made as u64)
 }
