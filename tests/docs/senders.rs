@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -152,7 +152,7 @@ fn event(number: u64) -> String {
 }
 
 /// Each event of the stranger: whether it was the leaked secret, and the answer.
-fn guess(gateway: SocketAddr, leaked: &PathBuf, stopped: &Receiver<()>) -> Vec<(bool, u16)> {
+fn guess(gateway: SocketAddr, leaked: &Path, stopped: &Receiver<()>) -> Vec<(bool, u16)> {
     let mut answers = Vec::new();
     while stopped.recv_timeout(STRANGERS_PAUSE) == Err(RecvTimeoutError::Timeout) {
         let found = secret(leaked);
