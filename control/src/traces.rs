@@ -136,7 +136,7 @@ pub(crate) fn http_span(
 
 /// It was answered.
 pub(crate) fn answered(span: &Span, status: u16, principal: Option<&str>) {
-    span.record("http.response.status_code", status);
+    span.record("http.response.status_code", i64::from(status));
     if let Some(principal) = principal {
         span.record("mpgate.principal", principal);
     }

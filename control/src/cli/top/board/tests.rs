@@ -1,3 +1,5 @@
+//! What the board shows: one row a behaviour.
+
 use serde_json::json;
 
 use super::*;
