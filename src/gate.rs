@@ -27,7 +27,12 @@ pub(crate) struct Gate {
     freshness: Cell<Freshness>,
     available: Cell<Availability>,
     compiled: Cell<Option<Version>>,
+    refreshed_at: Cell<Duration>,
 }
+
+/// After so long without a tick a request looks for itself: a worker may be busy, and a root whose listener
+/// drains has no ticks any more. Below what the poller waits before it says that all workers know.
+const REFRESHED: Duration = Duration::from_millis(200);
 
 /// What a compiled policy was made of: (generation, version of the streams).
 type Version = (u32, u64);
@@ -48,6 +53,7 @@ impl Gate {
             freshness: Cell::default(),
             available: Cell::default(),
             compiled: Cell::new(None),
+            refreshed_at: Cell::default(),
             list,
             settings,
         };
@@ -103,9 +109,10 @@ impl Gate {
 
     /// Looks whether the list became ready, grew too old, or its streams changed.
     pub(crate) fn refresh(&self) {
-        let state = self.list.state();
+        let (state, uptime) = (self.list.state(), host::uptime());
+        self.refreshed_at.set(uptime);
         let mut freshness = self.freshness.get();
-        freshness.look(&state, host::now(), host::uptime());
+        freshness.look(&state, host::now(), uptime);
         self.freshness.set(freshness);
         self.available.set(self.settings.availability(state.ready, self.age()));
         let version = (state.generation, state.streams_version);
@@ -123,7 +130,9 @@ impl Gate {
     /// Whether a list is there, and the streams. A claim that does not fit what was seen at the last
     /// tick gets another look first, so that a new stream is served as soon as its key.
     pub(crate) fn standing(&self, claim: &Claim<'_>) -> (Availability, Rc<Policy>) {
-        if self.available.get() != Availability::InForce || self.policy.borrow().misses(claim) {
+        let is_old = host::uptime().saturating_sub(self.refreshed_at.get()) > REFRESHED;
+        let is_available = self.available.get() == Availability::InForce;
+        if is_old || !is_available || self.policy.borrow().misses(claim) {
             self.refresh();
         }
         (self.available.get(), Rc::clone(&self.policy.borrow()))

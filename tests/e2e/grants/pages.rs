@@ -81,7 +81,7 @@ fn a_newer_control_and_an_older_gate() {
     };
     let newer = "G-NEWER00001";
     stack.control.create_stream(CONSUMER, newer, None, "none").expect("a stream");
-    let [plain, known, unknown] = ["plain", "known", "unknown"].map(|name| issue(name, &[SHOP]));
+    let [plain, known, unknown] = ["plain", "known", "newer"].map(|name| issue(name, &[SHOP]));
     let both = issue("both", &[SHOP, newer]);
 
     let mut page = real_page(&stack);

@@ -135,7 +135,7 @@ fn names_in_client_certificates() {
     let of_dns = issue("dns", &[billing]);
     let of_uri = issue("uri", &[spiffe]);
     let of_both = issue("both", &[spiffe, billing]);
-    let of_other = issue("other", &["other.example.com"]);
+    let of_other = issue("another", &["other.example.com"]);
     let of_nothing = authority.issue_for(billing, &[], "nothing").expect("a certificate");
     let of_second = issue("second", &["first.example.com", billing]);
 
