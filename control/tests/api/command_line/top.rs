@@ -1,15 +1,8 @@
-//! `mpgate top` against a running control: one table, and a terminal that gets back what it had.
-
-use std::io::{Read as _, Write as _};
-use std::process::{Command, Stdio};
+//! `mpgate top` against a running control: one table.
 
 use super::{Ran, run};
-use crate::harness::{Control, Directory, MPGATE, wait};
+use crate::harness::{Control, Directory};
 use crate::reconcile::world;
-
-/// What begins and ends the other screen.
-const ENTER: &str = "\u{1b}[?1049h";
-const LEAVE: &str = "\u{1b}[?1049l";
 
 fn environment(control: &Control) -> [(&str, &str); 3] {
     let (url, token) = (control.url.as_str(), control.admin.as_str());
@@ -61,50 +54,5 @@ async fn one_table_says_how_senders_are() {
         let ran = run(&environment, &format!("top --once {flags}"));
         assert_eq!(ran.code, Some(code), "{flags}: {}", ran.error);
         assert!(ran.error.contains(words), "{flags}: {}", ran.error);
-    }
-}
-
-/// Draws on a terminal, until it was drawn and Ctrl-C was typed; what the terminal got.
-fn on_a_terminal(environment: &[(&str, &str)]) -> String {
-    // `script` is a terminal: it is there wherever Debian is.
-    let mut script = Command::new("script");
-    script.env_clear().envs(environment.iter().copied());
-    script.args(["--quiet", "--return", "--command", &format!("{MPGATE} top"), "/dev/null"]);
-    let mut script = script
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("TERM", "xterm")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("script runs");
-    let mut out = script.stdout.take().expect("standard output is piped");
-    let mut typed = script.stdin.take().expect("standard input is piped");
-    let (mut shown, mut part) = (Vec::new(), [0; 4096]);
-    while !String::from_utf8_lossy(&shown).contains("billing") {
-        let length = out.read(&mut part).expect("output");
-        assert!(length > 0, "{}", String::from_utf8_lossy(&shown));
-        shown.extend_from_slice(&part[..length]);
-    }
-    typed.write_all(b"\x03").expect("Ctrl-C is typed");
-    out.read_to_end(&mut shown).expect("output");
-    assert!(wait(&mut script).success());
-    String::from_utf8_lossy(&shown).into_owned()
-}
-
-#[tokio::test]
-async fn a_terminal_gets_back_what_it_had() {
-    let directory = Directory::new();
-    let control = busy(&directory).await;
-    let environment = environment(&control);
-    let plain = [&environment[..], &[("NO_COLOR", "1")]].concat();
-    // Rows: the environment, and whether there is colour.
-    for (environment, has_colour) in [(&environment[..], true), (&plain[..], false)] {
-        let shown = on_a_terminal(environment);
-        let begin = shown.find(ENTER).expect("another screen");
-        let drawn = &shown[begin..];
-        let (drawn, rest) = drawn.split_once(LEAVE).unwrap_or_else(|| panic!("{shown:?}"));
-        assert!(drawn.contains("\u{1b}[Hacme: "), "{drawn:?}");
-        assert_eq!(drawn.contains("\u{1b}[33mbilling"), has_colour, "{drawn:?}");
-        assert!(!rest.contains("billing"), "{rest:?}");
     }
 }
