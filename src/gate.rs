@@ -30,8 +30,8 @@ pub(crate) struct Gate {
     refreshed_at: Cell<Duration>,
 }
 
-/// After so long without a tick a request looks for itself: a worker may be busy, and a root whose listener
-/// drains has no ticks any more. Below what the poller waits before it says that all workers know.
+/// After so long without a tick a request looks for itself: a worker may be too busy to tick. Below what the
+/// poller waits before it says that all workers know.
 const REFRESHED: Duration = Duration::from_millis(200);
 
 /// What a compiled policy was made of: (generation, version of the streams).
