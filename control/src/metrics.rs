@@ -5,13 +5,15 @@
 
 mod page;
 mod text;
+mod transactions;
 
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use self::page::router;
+pub(crate) use self::transactions::Counted;
 
 /// The upper bounds of the durations' buckets, in seconds. A long poll takes up to 25.
 const BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -50,6 +52,9 @@ pub(crate) struct Metrics(Arc<Shared>);
 struct Shared {
     counts: Mutex<Counts>,
     open_polls: AtomicI64,
+    /// Transactions of the database that were begun: those that read, and those that may write.
+    reads: AtomicU64,
+    writes: AtomicU64,
 }
 
 #[derive(Clone, Default)]

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::api::{App, FailureLimit, Pages, router};
 use crate::keys::Shown;
-use crate::metrics::{self, Metrics};
+use crate::metrics::{self, Counted, Metrics};
 use crate::names::PrincipalId;
 use crate::service::{self, Limits, Service};
 use crate::store::sqlite::SqliteStore;
@@ -147,14 +147,15 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
         None => None,
     };
     let store = SqliteStore::open(&settings.database).await.map_err(ServeError::Open)?;
-    let service = Service::new(Arc::new(store.clone()), settings.limits);
+    let metrics = Metrics::default();
+    let counted = Counted { store: store.clone(), metrics: metrics.clone() };
+    let service = Service::new(Arc::new(counted), settings.limits);
     first_admin(&service, &settings).await?;
 
     make_room_for_connections(settings.connections_max);
     let (stop, stopping) = watch::channel(false);
     let heard = tokio::spawn(write_heard(service.clone(), stopping.clone()));
     tokio::spawn(forget_usage(service.clone(), stopping.clone()));
-    let metrics = Metrics::default();
     if let Some(listener) = metrics_listener {
         let address = listener.local_addr().map_err(ServeError::Io)?;
         tracing::info!(%address, "metrics");

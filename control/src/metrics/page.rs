@@ -41,6 +41,11 @@ fn render(metrics: &Metrics, gauges: &Gauges) -> String {
     let name = "mpgate_control_open_polls";
     text.family(name, Kind::Gauge, "Questions for changes that are held open.");
     text.sample(name, &[], metrics.0.open_polls.load(Ordering::Relaxed));
+    let name = "mpgate_control_database_transactions_total";
+    text.family(name, Kind::Counter, "Transactions of the database that were begun.");
+    for (kind, count) in [("read", &metrics.0.reads), ("write", &metrics.0.writes)] {
+        text.sample(name, &[("kind", kind)], count.load(Ordering::Relaxed));
+    }
     let name = "mpgate_control_head_revision";
     text.family(name, Kind::Gauge, "The newest revision of the allowlist.");
     text.sample(name, &[], gauges.head);

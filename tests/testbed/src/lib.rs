@@ -10,6 +10,7 @@ pub mod control;
 pub mod dashboards;
 pub mod discovery;
 pub mod envoy;
+pub mod hosts;
 pub mod http1;
 #[cfg(feature = "http2")]
 pub mod http2;

@@ -4,6 +4,8 @@
 //! reads the same rows with the same pragmas, without triggers, by the same driver: one transaction for each key.
 //! Medians of the rounds; the ways take turns, so that what else the machine does falls on all of them.
 
+mod parties;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -11,16 +13,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
-use mpgate_contract::{Ask, ConsumerId, Digest, Environment, SenderName, StreamId};
-use mpgate_control::model::{KeyRecord, KeyState, Origin};
-use mpgate_control::service::{
-    Caller, Error, Limits, Mutation, NewKey, NewStream, Question, Service, Streams,
-};
+use mpgate_contract::{Ask, ConsumerId, SenderName, StreamId};
+use mpgate_control::service::{Caller, Limits, Mutation, NewKey, Question, Service, Streams};
 use mpgate_control::store::Store as _;
 use mpgate_control::store::sqlite::SqliteStore;
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
+
+use self::parties::seed::{caller, fill};
 
 const ROUNDS: usize = 5;
 
@@ -47,61 +48,6 @@ fn main() {
         let token = fill(&path, MANY).await;
         export(&path, &token).await;
     });
-}
-
-async fn caller(service: &Service, token: &str) -> Caller {
-    let found = service.authenticate(token.as_bytes(), None, "bench").await.expect("an answer");
-    found.expect("an administrator")
-}
-
-/// A consumer, a stream, and keys, in one transaction. Answers an administrator's token.
-async fn fill(path: &Path, keys: u64) -> String {
-    let store = SqliteStore::open(path).await.expect("a database");
-    let token = seed(&store).await;
-    let mut write = store.write().await.expect("the writer");
-    for number in 0..keys {
-        let revision = write.next_revision().await.expect("a revision");
-        let grant = json!({"key_id": format!("{number:012}"), "sender": format!("s{}", number % 900),
-            "streams": ["G-A"], "events": ["purchase", "refund"]});
-        let record = KeyRecord {
-            consumer: ConsumerId::parse("acme").expect("an id"),
-            environment: Environment::Production,
-            grant: serde_json::from_value(grant).expect("a grant"),
-            nickname: format!("key {number}"),
-            description: String::new(),
-            state: KeyState::Active,
-            origin: Origin::Issued,
-            predecessor: None,
-            successor: None,
-            revision,
-            create_time: 1,
-            revoke_time: None,
-        };
-        let digest = Digest::of(&number.to_be_bytes());
-        write.insert_key(&record, digest).await.expect("a key");
-    }
-    write.commit().await.expect("a commit");
-    store.close().await;
-    token
-}
-
-/// Consumer `acme` with stream `G-A`.
-async fn seed(store: &SqliteStore) -> String {
-    let service = Service::new(Arc::new(store.clone()), Limits::default());
-    let admin = service.reset_admin(|_| Ok::<_, Error>(())).await.expect("an administrator");
-    let mut token = Vec::new();
-    admin.0.write_line(&mut token).expect("memory");
-    let token = String::from_utf8(token).expect("text").trim().to_owned();
-    let caller = caller(&service, &token).await;
-    let mutation = Mutation { caller: &caller, once: None, etag: None };
-    let consumer = ConsumerId::parse("acme").expect("an id");
-    service.create_consumer(&mutation, &consumer, String::new()).await.expect("a consumer");
-    let stream = json!({"id": "G-A", "consumer": "acme", "environment": "production",
-        "upstream_secret": "none"});
-    let stream = serde_json::from_value(stream).expect("a stream");
-    let new = NewStream { stream, display_name: String::new() };
-    service.create_stream(&mutation, new).await.expect("a stream");
-    token
 }
 
 /// Seconds of each round, of each way.
