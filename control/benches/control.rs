@@ -4,6 +4,7 @@
 //! reads the same rows with the same pragmas, without triggers, by the same driver: one transaction for each key.
 //! Medians of the rounds; the ways take turns, so that what else the machine does falls on all of them.
 
+#[expect(dead_code, reason = "it brings a control and clients of its own")]
 mod parties;
 
 use std::fs;

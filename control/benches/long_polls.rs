@@ -4,6 +4,7 @@
 //! waiters one after the other; with `--tls` each over a TLS connection of its own. Clients and control share
 //! the machine, so the times are upper bounds.
 
+#[expect(dead_code, reason = "some of it is for the fleet")]
 mod parties;
 
 use std::fs;

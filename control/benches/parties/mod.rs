@@ -1,7 +1,5 @@
 //! Who takes part when control is measured: the service as a process, its HTTP clients, and what its database holds.
 
-#![allow(dead_code, reason = "no bench needs all of it")]
-
 pub(crate) mod client;
 pub(crate) mod control;
 pub(crate) mod seed;
