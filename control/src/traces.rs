@@ -161,14 +161,18 @@ pub(crate) fn rpc_span(
         rpc.method = method,
         rpc.grpc.status_code = field::Empty,
         mpgate.request_id = request_id,
+        mpgate.principal = field::Empty,
     );
     join(&span, parent);
     span
 }
 
 /// It was answered.
-pub(crate) fn called(span: &Span, code: Code) {
+pub(crate) fn called(span: &Span, code: Code, principal: Option<&str>) {
     span.record("rpc.grpc.status_code", i32::from(code));
+    if let Some(principal) = principal {
+        span.record("mpgate.principal", principal);
+    }
     if matches!(code, Code::Internal | Code::Unavailable) {
         span.record("otel.status_code", "ERROR");
     }

@@ -34,6 +34,11 @@ impl CalledBy {
     pub(crate) fn is(&self, principal: &PrincipalId) {
         self.0.set(principal.clone()).ok();
     }
+
+    /// Its name, once it is known.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.0.get().map(PrincipalId::as_str)
+    }
 }
 
 pub(super) async fn observe(
@@ -66,7 +71,7 @@ pub(super) async fn observe(
 
     let status = response.status().as_u16();
     metrics.http(method, &route, status, started.elapsed());
-    let principal = called_by.0.get().map(PrincipalId::as_str);
+    let principal = called_by.name();
     traces::answered(&span, status, principal);
     if response.extensions().get::<IsLogged>().is_some() {
         return response;

@@ -17,7 +17,7 @@ use super::status::{Refused, Subject};
 use super::wire::api_keys_server::ApiKeys;
 use super::wire::{ApiKey, CreateApiKeyRequest, DeleteApiKeyRequest};
 use crate::api::input::{DESCRIPTION_CHARS_MAX, DISPLAY_NAME_CHARS_MAX};
-use crate::api::observe::request_id;
+use crate::api::observe::{CalledBy, request_id};
 use crate::api::trace::TraceParent;
 use crate::problem::{Problem, Reason};
 use crate::service::{Caller, Permission};
@@ -53,19 +53,43 @@ impl Methods {
         let id = request_id(&metadata);
         let parent = TraceParent::of(&metadata);
         let span = traces::rpc_span(method, &id, parent.as_ref());
-        let call = Call { backend: self.backend.clone(), metadata, extensions, id: id.clone() };
+        let called_by = CalledBy::default();
+        let call = Call {
+            backend: self.backend.clone(),
+            metadata,
+            extensions,
+            id: id.clone(),
+            called_by: called_by.clone(),
+        };
         let answer = tokio::spawn(work(call, message).instrument(span.clone()))
             .await
             .unwrap_or_else(|_| Err(Refused::new(&Problem::internal(), None)));
         let code = answer.as_ref().err().map_or(Code::Ok, |refused| refused.status.code());
         self.backend.metrics().grpc(method, word(code));
-        traces::called(&span, code);
+        let principal = called_by.name();
+        traces::called(&span, code, principal);
         let trace_id = traces::id(&span, parent.as_ref());
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         if matches!(code, Code::Internal | Code::Unavailable) {
-            tracing::error!(request_id = id, trace_id, method, code = ?code, duration_ms, "rpc");
+            tracing::error!(
+                request_id = id,
+                trace_id,
+                principal,
+                method,
+                code = ?code,
+                duration_ms,
+                "rpc"
+            );
         } else if !answer.as_ref().is_err_and(|refused| refused.is_logged) {
-            tracing::info!(request_id = id, trace_id, method, code = ?code, duration_ms, "rpc");
+            tracing::info!(
+                request_id = id,
+                trace_id,
+                principal,
+                method,
+                code = ?code,
+                duration_ms,
+                "rpc"
+            );
         }
         let mut answer = answer.map(Response::new).map_err(|refused| refused.status);
         if let Ok(value) = id.parse() {
@@ -142,11 +166,14 @@ struct Call {
     metadata: HeaderMap<HeaderValue>,
     extensions: tonic::Extensions,
     id: String,
+    called_by: CalledBy,
 }
 
 impl Call {
     async fn caller(&self) -> Result<Caller, Problem> {
-        self.backend.authenticate(&self.metadata, &self.extensions, &self.id).await
+        let caller = self.backend.authenticate(&self.metadata, &self.extensions, &self.id).await?;
+        self.called_by.is(&caller.principal.id);
+        Ok(caller)
     }
 
     async fn create(self, message: CreateApiKeyRequest) -> Result<ApiKey, Problem> {

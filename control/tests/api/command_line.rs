@@ -7,6 +7,7 @@ mod life;
 mod reconcile;
 mod secrets;
 mod settings;
+mod terminal;
 mod top;
 
 use std::process::Command;

@@ -14,6 +14,7 @@ use prost::Message as _;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use crate::grpc;
 use crate::harness::{Control, Directory, serve};
 use crate::rights::ACME;
 
@@ -137,6 +138,76 @@ async fn spans_are_part_of_the_callers_trace_and_hold_no_secret() {
         let trace = line["trace_id"].as_str().expect("a trace");
         assert!(trace == OTHER || !of(trace).is_empty(), "{line}");
         assert!(line.get("span").is_none() && line.get("spans").is_none(), "{line}");
+    }
+}
+
+/// Rows: whose call, what came of it, and whom log and span name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_over_grpc_has_its_span_and_its_line() {
+    let directory = Directory::new();
+    let collector = Collector::start().await;
+    let mut command = with_collector(&directory, "OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url);
+    let control = Control::start_as(&directory, &mut command);
+    control.acme().await;
+    control.stream("G-A").await;
+    let viewer = control.token("looker", "viewer", &["acme"]).await;
+    let stranger = format!("mpt_{}", "0".repeat(64));
+    let traces: Vec<String> = (1..=4).map(|number| format!("{number:032x}")).collect();
+    let asks = |token: &str, trace: &str, consumer: &str| {
+        let mut metadata = grpc::with(token);
+        let parent = json!(["traceparent", format!("00-{trace}-{SPAN}-01")]);
+        metadata.as_array_mut().expect("a list").push(parent);
+        let parent = format!("measurementConsumers/{consumer}");
+        grpc::create(&metadata, &parent, &json!({"nickname": "billing"}))
+    };
+    let calls = [
+        asks(&control.admin, &traces[0], "acme"),
+        asks(&viewer, &traces[1], "acme"),
+        asks(&stranger, &traces[2], "acme"),
+        asks(&control.admin, &traces[3], "mpg_canarysecret"),
+    ];
+    let answers = grpc::ask(&control, None, &calls);
+    let secret = answers[0]["response"]["authentication_key"].as_str().expect("a secret");
+    let admin = control.admin.clone();
+    assert!(control.terminate().success());
+
+    let spans = collector.spans();
+    let log = std::fs::read_to_string(directory.join("log")).expect("the log");
+    let lines: Vec<Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    for ((trace, answer), (code, number, principal)) in traces.iter().zip(&answers).zip([
+        ("OK", 0, Some("admin")),
+        ("PERMISSION_DENIED", 7, Some("looker")),
+        ("UNAUTHENTICATED", 16, None),
+        ("NOT_FOUND", 5, Some("admin")),
+    ]) {
+        assert_eq!(answer["code"], code, "{answer}");
+        let mut of_call = spans.iter().filter(|span| hex::encode(&span.trace_id) == *trace);
+        let (Some(span), None) = (of_call.next(), of_call.next()) else { panic!("{spans:?}") };
+        assert_eq!(hex::encode(&span.parent_span_id), SPAN);
+        assert_eq!(span.name, "wfa.measurement.api.v2alpha.ApiKeys/CreateApiKey");
+        for (name, value) in [
+            ("rpc.system", json!("grpc")),
+            ("rpc.method", json!("CreateApiKey")),
+            ("rpc.grpc.status_code", json!(number)),
+            ("mpgate.principal", json!(principal)),
+            ("mpgate.request_id", json!(trace)),
+        ] {
+            assert_eq!(attribute(span, name), value, "{code}: {span:?}");
+        }
+        // A failed authentication has the one line that its limit gives it.
+        let line =
+            lines.iter().find(|line| line["message"] == "rpc" && line["trace_id"] == **trace);
+        assert_eq!(line.is_some(), principal.is_some(), "{code}: {log}");
+        if let Some(line) = line {
+            assert_eq!(line["principal"], json!(principal), "{line}");
+            assert_eq!(line["request_id"], **trace, "{line}");
+        }
+    }
+    let told = collector.bytes().concat();
+    let told = String::from_utf8_lossy(&told);
+    for secret in [secret, &viewer, &stranger, &admin, "canary"] {
+        assert!(!told.contains(secret) && !log.contains(secret), "{secret}: {told} {log}");
     }
 }
 

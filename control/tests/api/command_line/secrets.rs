@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
 
-use super::{Ran, ran, run};
-use crate::harness::{Control, Directory, MPGATE};
+use super::run;
+use super::terminal::Terminal;
+use crate::harness::{Control, Directory};
 
 const KEY: &str = "keys create --consumer acme --sender crm --stream G-A";
 const PRINCIPAL: &str = "principals create --role gateway";
@@ -90,45 +90,32 @@ fn a_pipe_gets_a_secret_only_when_somebody_says_so() {
     assert!(!file.exists());
 }
 
-/// Runs a command line on a terminal of its own, with these variables.
-fn on_a_terminal(environment: &[(&str, &str)], line: &str) -> Ran {
-    const PYTHON: &str = "import os, pty, sys\n\
-        sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
-    let mut command = Command::new("python3");
-    command.env_clear().envs(environment.iter().copied());
-    command.env("PATH", std::env::var_os("PATH").expect("a path"));
-    command.args(["-c", PYTHON, MPGATE]).args(line.split_whitespace());
-    ran(&mut command)
-}
-
 #[test]
 fn a_terminal_gets_secrets_and_colour() {
     let directory = Directory::new();
     let control = with_a_stream(&directory);
-    let terminal = ("TERM", "xterm");
     let url = ("MPGATE_URL", control.url.as_str());
     let token = ("MPGATE_TOKEN", control.admin.as_str());
-    let environment = [url, token, terminal];
+    let environment = [url, token];
+    let on_a_terminal = |environment: &[(&str, &str)], line: &str| {
+        Terminal::start(environment, line, (200, 50)).ended()
+    };
     for (line, prefix) in [(KEY, "mpg_"), (PRINCIPAL, "mpt_")] {
         for output in ["table", "json"] {
-            let shown = on_a_terminal(&environment, &format!("{line} --output {output}"));
-            assert_eq!(shown.code, Some(0), "{line}: {}{}", shown.out, shown.error);
-            assert_eq!(shown.out.matches(prefix).count(), 1, "{line}: {}", shown.out);
+            let (code, shown) = on_a_terminal(&environment, &format!("{line} --output {output}"));
+            assert_eq!((code, shown.matches(prefix).count()), (Some(0), 1), "{line}: {shown}");
         }
     }
     let green = "\u{1b}[32mACTIVE\u{1b}[0m";
     let list = "keys list --consumer acme";
-    assert_eq!(on_a_terminal(&environment, list).out.matches(green).count(), 2);
-    let red = on_a_terminal(&environment, "consumers get nobody");
-    assert_eq!(red.code, Some(1));
-    assert!(
-        red.out.contains("\u{1b}[1m\u{1b}[31merror:\u{1b}[0m There is no such"),
-        "{:?}",
-        red.out
-    );
+    assert_eq!(on_a_terminal(&environment, list).1.matches(green).count(), 2);
+    let (code, red) = on_a_terminal(&environment, "consumers get nobody");
+    assert_eq!(code, Some(1));
+    let begin = "\u{1b}[1m\u{1b}[31merror:\u{1b}[0m There is no such";
+    assert!(red.contains(begin), "{red:?}");
     // Not where it was asked for nowhere, and not in a pipe.
-    let plain = [url, token, terminal, ("NO_COLOR", "1")];
-    for out in [on_a_terminal(&plain, list).out, run(&environment, list).out] {
+    let plain = [url, token, ("NO_COLOR", "1")];
+    for out in [on_a_terminal(&plain, list).1, run(&environment, list).out] {
         assert!(out.contains("ACTIVE") && !out.contains('\u{1b}'), "{out:?}");
     }
 }

@@ -1,8 +1,13 @@
-//! `mpgate top` against a running control: one table.
+//! `mpgate top` against a running control: one table, and a terminal that gets back what it had.
 
+use super::terminal::Terminal;
 use super::{Ran, run};
 use crate::harness::{Control, Directory};
 use crate::reconcile::world;
+
+/// To another screen without a cursor, and back.
+const ENTER: &str = "\u{1b}[?1049h\u{1b}[?25l";
+const LEAVE: &str = "\u{1b}[?25h\u{1b}[?1049l";
 
 fn environment(control: &Control) -> [(&str, &str); 3] {
     let (url, token) = (control.url.as_str(), control.admin.as_str());
@@ -54,5 +59,44 @@ async fn one_table_says_how_senders_are() {
         let ran = run(&environment, &format!("top --once {flags}"));
         assert_eq!(ran.code, Some(code), "{flags}: {}", ran.error);
         assert!(ran.error.contains(words), "{flags}: {}", ran.error);
+    }
+}
+
+/// Rows: one more variable, whether there is colour, and what ends it: a key, or a signal from elsewhere.
+#[tokio::test]
+async fn a_terminal_gets_back_what_it_had() {
+    let directory = Directory::new();
+    let control = busy(&directory).await;
+    let environment = environment(&control);
+    for (variable, has_colour, key, signal) in [
+        (None, true, Some("\u{3}"), None),
+        (Some(("NO_COLOR", "1")), false, Some("\u{3}"), None),
+        (None, true, None, Some("-TERM")),
+        (None, true, None, Some("-INT")),
+    ] {
+        let environment: Vec<_> = environment.into_iter().chain(variable).collect();
+        let mut terminal = Terminal::start(&environment, "top", (100, 30));
+        assert_eq!(terminal.shows(ENTER), "", "nothing is written on the screen that was there");
+        let drawn = terminal.shows("\u{1b}[J");
+        assert!(drawn.starts_with("\u{1b}[Hacme: "), "{drawn:?}");
+        assert!(drawn.contains("billing ") && drawn.contains("revoked"), "{drawn:?}");
+        assert_eq!(drawn.contains("\u{1b}[33mbilling"), has_colour, "{drawn:?}");
+
+        // Another size is drawn for at once.
+        terminal.is_resized_to((20, 4));
+        let drawn = terminal.shows("\u{1b}[J");
+        assert_eq!(drawn.matches("\r\n").count(), 3, "{drawn:?}");
+        assert!(drawn.contains("\r\nand ") && !drawn.contains("revoked"), "{drawn:?}");
+
+        if let Some(key) = key {
+            terminal.types(key);
+        }
+        if let Some(signal) = signal {
+            terminal.signal(signal);
+        }
+        let (code, last) = terminal.ended();
+        assert_eq!(code, Some(0), "{last:?}");
+        let (_, after) = last.split_once(LEAVE).unwrap_or_else(|| panic!("{last:?}"));
+        assert_eq!(after, "", "nothing is written on the screen that is given back");
     }
 }
