@@ -19,6 +19,7 @@ mod engine;
 mod project;
 mod stand_in;
 mod walk;
+mod watch;
 
 /// Set by the first Ctrl-C: from then on everything is only taken down.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);

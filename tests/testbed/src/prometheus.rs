@@ -1,5 +1,5 @@
-//! A real Prometheus as a child process: the shipped configuration and rules, other targets, a scrape each
-//! second.
+//! A real Prometheus: as a child process with the shipped configuration and rules, other targets and a scrape each
+//! second, or one that somebody else started.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -27,10 +27,16 @@ const SHIPPED: &str = "deploy/prometheus";
 #[derive(Debug)]
 pub struct Prometheus {
     address: SocketAddr,
-    _process: Process,
+    _process: Option<Process>,
 }
 
 impl Prometheus {
+    /// One that runs there.
+    #[must_use]
+    pub fn at(address: SocketAddr) -> Self {
+        Self { address, _process: None }
+    }
+
     /// Starts it with the shipped configuration, whose jobs go to these targets, and keeps its data in
     /// `directory`.
     ///
@@ -53,7 +59,7 @@ impl Prometheus {
             let answer = http1::send(address, &Request::get("/-/ready")).ok()?;
             (answer.status == 200).then_some(())
         })?;
-        Ok(Self { address, _process: process })
+        Ok(Self { address, _process: Some(process) })
     }
 
     /// Where it listens.

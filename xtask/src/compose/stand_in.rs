@@ -87,10 +87,13 @@ fn with_c_compiler(debian: &Path) -> Result<PathBuf> {
     grown(debian, "debian-gcc", "a C compiler", install)
 }
 
-/// The same with Prometheus. Only its files: no image has a service manager.
+/// The same with Prometheus. Only its program: no image has a service manager, and a package that has files in /lib would
+/// put a directory in the place of that link.
 fn with_prometheus(debian: &Path) -> Result<PathBuf> {
     let install = "cd /tmp && apt-get download -qq prometheus && \
-                   dpkg-deb --extract prometheus_*.deb / && rm prometheus_*.deb";
+                   dpkg-deb --fsys-tarfile prometheus_*.deb > files.tar && \
+                   tar --extract --file=files.tar --directory=/ ./usr/bin/prometheus && \
+                   rm files.tar prometheus_*.deb";
     grown(debian, "debian-prometheus", "Prometheus", install)
 }
 

@@ -10,13 +10,11 @@ use serde_json::Value;
 
 use super::go_on;
 use super::project::Project;
+use super::watch;
 use crate::terminal::Terminal;
 
 /// What DESIGN promises for a revocation.
 const REVOKED_WITHIN: Duration = Duration::from_secs(1);
-
-/// Prometheus scrapes every 15 seconds.
-const SCRAPED_WITHIN: Duration = Duration::from_mins(1);
 
 /// Envoy writes its access log in intervals.
 const LOGGED_WITHIN: Duration = Duration::from_secs(20);
@@ -30,7 +28,6 @@ struct Site<'a> {
     terminal: Terminal,
     gate: SocketAddr,
     collector: SocketAddr,
-    prometheus: SocketAddr,
     billing: String,
     crm: String,
 }
@@ -43,7 +40,10 @@ pub(super) fn requests(project: &Project<'_>, terminal: Terminal) -> Result<()> 
     site.spoofed()?;
     site.revoked()?;
     site.logs_hold_no_secret()?;
-    site.is_watched()
+    for told in watch::prometheus(project)? {
+        site.tell(&told);
+    }
+    Ok(())
 }
 
 /// After a stop the same keys hold, and what was revoked stays so.
@@ -68,7 +68,6 @@ impl<'a> Site<'a> {
             terminal,
             gate: project.address("gate", "8080")?,
             collector: project.address("collector", "8080")?,
-            prometheus: project.address("prometheus", "9090")?,
             billing: secret("billing")?,
             crm: secret("crm")?,
         })
@@ -169,28 +168,6 @@ impl<'a> Site<'a> {
             "the collector reaches control"
         );
         self.tell("no container is root, can write, or is published beyond this machine");
-        Ok(())
-    }
-
-    /// Prometheus has both, what the gate counted, and the rules.
-    fn is_watched(&self) -> Result<()> {
-        for query in [
-            "up{job='mpgate-gate'}==1",
-            "up{job='mpgate-control'}==1",
-            "mpgate_requests_total{sender='billing',outcome='accepted'}>=2",
-            "mpgate_control_head_revision>0",
-            "mpgate:requests:increase10m{reason='revoked'}>0",
-        ] {
-            let path = format!("/api/v1/query?query={}", query.replace('>', "%3E"));
-            poll::until_ok(&format!("Prometheus to have {query}"), SCRAPED_WITHIN, || {
-                go_on()?;
-                let told = http1::send(self.prometheus, &Request::get(&path))?.json()?;
-                ensure!(told["status"] == "success", "{query}: {told}");
-                let result = told["data"]["result"].as_array().context("a result")?;
-                Ok((!result.is_empty()).then_some(()))
-            })?;
-        }
-        self.tell("Prometheus has the gate's counters, control's, and what the rules make of them");
         Ok(())
     }
 
