@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 
 use crate::terminal::Terminal;
 
+mod bench;
 mod build;
 mod compose;
 mod dashboards;
@@ -55,6 +56,8 @@ enum Verb {
     },
     /// Build everything that a release consists of: module, static control, images, bills of materials, sums.
     Dist(dist::Options),
+    /// Compare what ways to check an API key cost, side by side on one Envoy: bench --help.
+    Bench(bench::Options),
     /// Run docker-compose.yml with real containers; skipped where there is no Docker engine.
     ComposeTest,
 }
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Verb::Dashboards => dashboards::run(terminal),
         Verb::Oci { directory } => dist::images(directory.as_deref(), terminal),
         Verb::Dist(options) => dist::run(&options, terminal),
+        Verb::Bench(options) => bench::run(&options, terminal),
         Verb::ComposeTest => compose::run(terminal),
     };
     match done {

@@ -26,6 +26,8 @@ enum Part {
     Lint,
     /// Unit and table tests, and the control service's API tests.
     Unit,
+    /// What a decision may cost in instructions and allocations.
+    Costs,
     /// The end-to-end tests: a real Envoy and the release module.
     E2e,
 }
@@ -38,6 +40,7 @@ pub(crate) fn run(options: &Options, terminal: Terminal) -> Result<()> {
         + 2 * usize::from(wanted(Part::Lint))
         + TEST_BUILD_STEPS * usize::from(module)
         + 2 * usize::from(wanted(Part::Unit))
+        + usize::from(wanted(Part::Costs))
         + usize::from(wanted(Part::E2e));
     let mut steps = Steps::new(terminal, 1 + count);
 
@@ -53,8 +56,14 @@ pub(crate) fn run(options: &Options, terminal: Terminal) -> Result<()> {
     }
     if wanted(Part::Unit) {
         clients(&mut steps)?;
-        let unit = ["test", "--workspace", "--exclude", "mpgate-e2e", "--all-features"];
+        let others = ["--exclude", "mpgate-e2e", "--exclude", "mpgate-costs"];
+        let unit = [&["test", "--workspace"][..], &others, &["--all-features"]].concat();
         steps.step("unit and table tests", || cargo(&handed(&unit, options)))?;
+    }
+    if wanted(Part::Costs) {
+        // In release, as the module is built.
+        let costs = ["test", "--release", "--package", "mpgate-costs"];
+        steps.step("what a decision costs", || cargo(&handed(&costs, options)))?;
     }
     if wanted(Part::E2e) {
         let e2e = ["test", "--package", "mpgate-e2e"];

@@ -50,9 +50,11 @@ fn proxy_wasm_is_named_in_the_filter_only() {
     let mut broken = Vec::new();
     for (path, text) in with_ending(".rs") {
         let own = path == "xtask/tests/tidy.rs";
+        // The benchmark compares the filter with one that does nothing.
+        let empty = path == "bench/sdk/src/lib.rs";
         let filter = path.starts_with("src/");
         for (line, text) in code(&text) {
-            let outside = !filter && !own && text.contains("proxy_wasm::");
+            let outside = !filter && !own && !empty && text.contains("proxy_wasm::");
             let call = filter && path != "src/host.rs" && text.contains("hostcalls");
             if outside || call {
                 broken.push(format!("{path}:{}", line + 1));

@@ -12,6 +12,16 @@ pub(crate) fn push(out: &mut String, bytes: &[u8], digits: usize) {
     out.extend(reversed.iter().rev().map(|&byte| char::from(byte)));
 }
 
+/// The six digits of a number of 32 bits, without a heap.
+pub(crate) fn six_digits(number: u32) -> [u8; 6] {
+    let (mut digits, mut rest) = ([b'0'; 6], number);
+    for digit in digits.iter_mut().rev() {
+        *digit = symbol((rest % 62).to_le_bytes()[0]);
+        rest /= 62;
+    }
+    digits
+}
+
 pub(crate) fn is_symbol(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
 }
@@ -48,6 +58,14 @@ mod tests {
         assert_eq!(encode(&[61], 3), "00z");
         assert_eq!(encode(&[62], 3), "010");
         assert_eq!(encode(&[0xff, 0xff], 3), "H31"); // 65535 = 17*62^2 + 3*62 + 1
+    }
+
+    #[test]
+    fn six_digits_hold_32_bits() {
+        for number in [0_u32, 61, 62, 65_535, u32::MAX] {
+            let expected = encode(&number.to_be_bytes(), 6);
+            assert_eq!(six_digits(number), expected.as_bytes(), "{number}");
+        }
     }
 
     #[test]

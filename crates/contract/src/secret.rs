@@ -49,13 +49,18 @@ impl Secret {
     /// What the bytes say by themselves.
     #[must_use]
     pub fn shape(&self) -> SecretShape {
-        if self.0.len() > limits::SECRET_BYTES_MAX {
+        if self.is_malformed() {
             return SecretShape::Malformed;
         }
-        if !self.0.starts_with(PREFIX) {
-            return SecretShape::Foreign;
-        }
-        issued_key_id(&self.0).map_or(SecretShape::Malformed, SecretShape::Issued)
+        let id = issued_key_id(&self.0).and_then(|id| core::str::from_utf8(id).ok());
+        id.and_then(|id| KeyId::parse(id).ok()).map_or(SecretShape::Foreign, SecretShape::Issued)
+    }
+
+    /// Whether the bytes are no secret: [`SecretShape::Malformed`], found out without a heap.
+    #[must_use]
+    pub fn is_malformed(&self) -> bool {
+        let is_broken = self.0.starts_with(PREFIX) && issued_key_id(&self.0).is_none();
+        is_broken || self.0.len() > limits::SECRET_BYTES_MAX
     }
 }
 
@@ -75,14 +80,14 @@ pub fn issue(random: &[u8; 48]) -> (KeyId, Secret) {
     let mut text = format!("mpg_{id}_");
     base62::push(&mut text, secret_bits, SECRET_CHARS);
     let checksum = crc32(text.as_bytes());
-    base62::push(&mut text, &checksum.to_be_bytes(), CHECKSUM_CHARS);
+    text.extend(base62::six_digits(checksum).map(char::from));
     let Ok(key_id) = KeyId::parse(&id) else {
         unreachable!("base62::push writes 12 base62 characters")
     };
     (key_id, Secret(text.into_bytes()))
 }
 
-fn issued_key_id(bytes: &[u8]) -> Option<KeyId> {
+fn issued_key_id(bytes: &[u8]) -> Option<&[u8]> {
     let rest = bytes.strip_prefix(PREFIX)?;
     let (id, rest) = rest.split_at_checked(KEY_ID_CHARS)?;
     let rest = rest.strip_prefix(b"_")?;
@@ -92,21 +97,35 @@ fn issued_key_id(bytes: &[u8]) -> Option<KeyId> {
         return None;
     }
     let checked = bytes.strip_suffix(checksum)?;
-    let mut expected = String::with_capacity(CHECKSUM_CHARS);
-    base62::push(&mut expected, &crc32(checked).to_be_bytes(), CHECKSUM_CHARS);
-    if expected.as_bytes() != checksum {
-        return None;
-    }
-    KeyId::parse(core::str::from_utf8(id).ok()?).ok()
+    let is_right = base62::six_digits(crc32(checked)) == checksum;
+    (is_right && id.iter().copied().all(base62::is_symbol)).then_some(id)
 }
 
-/// CRC-32/ISO-HDLC, bit by bit: a few dozen bytes do not want a table or a dependency.
+/// CRC-32/ISO-HDLC, four bits at a time: each request pays for it, and a dependency would be more than it.
 fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg())
-        })
-    })
+    const NIBBLES: [u32; 16] = [
+        0x0000_0000,
+        0x1DB7_1064,
+        0x3B6E_20C8,
+        0x26D9_30AC,
+        0x76DC_4190,
+        0x6B6B_51F4,
+        0x4DB2_6158,
+        0x5005_713C,
+        0xEDB8_8320,
+        0xF00F_9344,
+        0xD6D6_A3E8,
+        0xCB61_B38C,
+        0x9B64_C2B0,
+        0x86D3_D2D4,
+        0xA00A_E278,
+        0xBDBD_F21C,
+    ];
+    let step = |crc: u32| {
+        let nibble = NIBBLES.get((crc & 0xF) as usize).copied().unwrap_or_default();
+        (crc >> 4) ^ nibble
+    };
+    !bytes.iter().fold(u32::MAX, |crc, byte| step(step(crc ^ u32::from(*byte))))
 }
 
 #[cfg(test)]

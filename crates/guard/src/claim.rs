@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use mpgate_contract::{Digest, Secret, SecretShape};
+use mpgate_contract::{Digest, Secret};
 
 use crate::Settings;
 use crate::query::{self, Pair, decode_liberally};
@@ -273,7 +273,7 @@ impl SecretClaim {
             return Self::Missing;
         }
         let secret = Secret::new(secret.into_owned());
-        if secret.shape() == SecretShape::Malformed {
+        if secret.is_malformed() {
             return Self::Malformed;
         }
         let digest = secret.digest();

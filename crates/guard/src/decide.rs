@@ -35,6 +35,9 @@ impl Ruling<'_> {
     }
 }
 
+/// Room for a target as it usually is: path, stream, a secret of ours.
+const TARGET_BYTES: usize = 160;
+
 /// Everything a decision is about, once it is known to be about the protocol.
 struct Case<'c, 'a> {
     claim: &'c Claim<'a>,
@@ -243,7 +246,8 @@ impl<'a> Case<'_, 'a> {
 
     /// The path and query for the upstream, from what was judged and nothing else.
     fn written_anew(&self, stream: &CompiledStream) -> Vec<u8> {
-        let mut target = self.endpoint.path().to_vec();
+        let mut target = Vec::with_capacity(TARGET_BYTES);
+        target.extend(self.endpoint.path());
         push_pair(&mut target, stream.parameter.as_bytes(), stream.id.as_bytes());
         let SecretClaim::Presented(presented, _) = &self.claim.secret else {
             return target;

@@ -13,6 +13,8 @@ pub struct Policy {
     default_protocol_rules: Mode,
     default_silent: bool,
     strictest: Mode,
+    /// Whether all streams have the gate's mode: then nobody's reading makes a difference.
+    has_one_mode: bool,
     /// Modes by id in lower case: for what only a lax reader would take for a stream's name.
     folded: HashMap<String, Mode>,
     streams: HashMap<String, CompiledStream>,
@@ -44,6 +46,7 @@ impl Policy {
             default_protocol_rules: settings.protocol_rules,
             default_silent: settings.silent,
             strictest: settings.mode,
+            has_one_mode: true,
             folded: HashMap::new(),
             streams: HashMap::new(),
         }
@@ -72,6 +75,7 @@ impl Policy {
     fn insert(&mut self, stream: Stream, variable: &impl Fn(&EnvName) -> Option<Secret>) {
         let mode = stream.mode.unwrap_or(self.default_mode);
         self.strictest = self.strictest.max(mode);
+        self.has_one_mode &= mode == self.default_mode;
         self.folded.insert(stream.id.as_str().to_ascii_lowercase(), mode);
         let id = stream.id.as_str().to_owned();
         let compiled = CompiledStream {
@@ -111,6 +115,9 @@ impl Policy {
     /// The mode for this claim: the stream's own where one stream is named, else the gate's. Where
     /// the upstream might read another stream than the gate does, the strictest that could be meant.
     pub(crate) fn mode_of(&self, claim: &Claim<'_>) -> Mode {
+        if self.has_one_mode {
+            return self.default_mode;
+        }
         let Query::Read { streams, others } = &claim.query else {
             return self.strictest;
         };
