@@ -10,7 +10,7 @@ const LANGUAGES: [&str; 10] =
     ["diff", "html", "ini", "json", "promql", "proto", "rust", "text", "toml", "yaml"];
 
 /// A shell command that is not played: its page, how it begins, and why.
-const NOT_PLAYED: [(&str, &str, &str); 9] = [
+const NOT_PLAYED: [(&str, &str, &str); 10] = [
     (
         "README.md",
         "cargo xtask demo",
@@ -23,6 +23,11 @@ const NOT_PLAYED: [(&str, &str, &str); 9] = [
         "docs/releases.md",
         "cargo xtask dist",
         "builds for minutes; its parts have tests of their own",
+    ),
+    (
+        "docs/benchmarks.md",
+        "cargo xtask bench",
+        "measures for minutes, and wants the machine to itself",
     ),
     ("docs/kubernetes.md", "sed", "the test of the manifests runs it"),
     ("docs/kubernetes.md", "kubectl create namespace", "there is no cluster"),
