@@ -12,6 +12,7 @@ mod receipts;
 mod relay;
 mod revocation;
 mod status;
+mod token;
 mod two_gates;
 mod usage;
 

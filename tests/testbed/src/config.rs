@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::discovery::{self, Discovered};
+use crate::gateway_token;
 use crate::port::OwnPorts;
 use crate::toolchain;
 
@@ -268,9 +269,9 @@ impl EnvoyConfig {
             *gate = gate.to_string().into();
         }
 
-        write_token(directory, &site.gateway_token)?;
+        gateway_token::replace(directory, &site.gateway_token)?;
         let token = shipped("control-token.yaml")?;
-        let token_file = text(&token_file(directory));
+        let token_file = text(&gateway_token::file(directory));
         let secret = [("/resources/0/generic_secret/secret/filename", token_file)];
         let token = write(directory, "control-token.json", token, &secret)?;
         let mut files = vec![("control-token.yaml", token)];
@@ -310,17 +311,6 @@ impl EnvoyConfig {
 /// Where the access log goes.
 pub(crate) fn access_log_file(directory: &Path) -> PathBuf {
     directory.join("access.log")
-}
-
-/// Puts another token in place, by rename, as an operator would.
-pub(crate) fn write_token(directory: &Path, token: &str) -> Result<()> {
-    let next = directory.join("gateway-token.next");
-    fs::write(&next, token)?;
-    Ok(fs::rename(next, token_file(directory))?)
-}
-
-fn token_file(directory: &Path) -> PathBuf {
-    directory.join("gateway-token")
 }
 
 pub(crate) fn shipped(file: &str) -> Result<Value> {

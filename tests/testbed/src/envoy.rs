@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::config::{self, EnvoyConfig, Site};
 use crate::discovery::{self, Plugin};
+use crate::gateway_token;
 use crate::message::{Request, Response};
 use crate::metrics::Metrics;
 use crate::port::{Lease, OwnPorts};
@@ -221,7 +222,15 @@ impl Envoy {
     /// # Errors
     /// The file cannot be written.
     pub fn replace_gateway_token(&self, token: &str) -> Result<()> {
-        config::write_token(&self.directory, token)
+        gateway_token::replace(&self.directory, token)
+    }
+
+    /// Replaces the token as the kubelet replaces a Secret that is mounted as a directory.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn swap_gateway_token(&self, token: &str) -> Result<()> {
+        gateway_token::swap(&self.directory, token)
     }
 
     /// Pushes another configuration of the gate's filter, where Envoy discovers one.

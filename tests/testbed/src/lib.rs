@@ -10,6 +10,7 @@ pub mod control;
 pub mod dashboards;
 pub mod discovery;
 pub mod envoy;
+mod gateway_token;
 pub mod hosts;
 pub mod http1;
 #[cfg(feature = "http2")]
