@@ -1,11 +1,12 @@
 //! An Envoy configuration, or a part of one: finds every filter that is a gate of ours, wherever it sits,
-//! and what surrounds it.
+//! and what surrounds it. A document may be a Kubernetes resource that carries such a part.
 
 use saphyr::{LoadableYamlNode as _, MarkedYaml};
 
 use super::connection_manager;
 use super::filter::{self, is_gate, is_status_page};
 use super::finding::Finding;
+use super::kubernetes;
 use super::node::Node;
 use super::stats;
 
@@ -19,23 +20,11 @@ pub(super) fn check(text: &str) -> Vec<Finding> {
         }
     };
     let mut findings = Vec::new();
-    let mut gates = 0_usize;
-    for document in &documents {
-        document.each(&mut |node| {
-            if is_gate(node) {
-                gates += 1;
-                filter::check(node, document, &mut findings);
-            }
-            if node.is_of("http_connection_manager.v3.HttpConnectionManager") {
-                connection_manager::check(node, document, &mut findings);
-            }
-        });
-        logs(document, &mut findings);
-        status_listener(document, &mut findings);
-        admin(document, &mut findings);
-        stats::check(document, &mut findings);
-    }
-    if gates == 0 {
+    let (resources, parts): (Vec<_>, Vec<_>) =
+        documents.iter().partition(|document| kubernetes::is_resource(document));
+    let gates: usize = parts.into_iter().map(|document| part(document, &mut findings)).sum();
+    kubernetes::check(&resources, &mut findings);
+    if gates == 0 && resources.is_empty() {
         let what =
             "there is no gate in this file: no Wasm filter is called mpgate or has a \"gate\"";
         let fault = Finding::fault(1, "file", what);
@@ -45,8 +34,27 @@ pub(super) fn check(text: &str) -> Vec<Finding> {
     findings
 }
 
+/// Checks a configuration or a part of one; answers how many gates stand in it.
+pub(super) fn part(document: &MarkedYaml<'_>, findings: &mut Vec<Finding>) -> usize {
+    let mut gates = 0;
+    document.each(&mut |node| {
+        if is_gate(node) {
+            gates += 1;
+            filter::check(node, document, findings);
+        }
+        if node.is_of("http_connection_manager.v3.HttpConnectionManager") {
+            connection_manager::check(node, document, findings);
+        }
+    });
+    logs(document, findings);
+    status_listener(document, findings);
+    admin(document, findings);
+    stats::check(document, findings);
+    gates
+}
+
 /// What prints paths or referrers prints secrets.
-fn logs(document: &MarkedYaml<'_>, findings: &mut Vec<Finding>) {
+pub(super) fn logs(document: &MarkedYaml<'_>, findings: &mut Vec<Finding>) {
     document.each(&mut |node| {
         let text = node.data.as_str().unwrap_or_default().to_ascii_uppercase();
         let operators = ["%REQ(:PATH", "%REQ(X-ENVOY-ORIGINAL-PATH", "%REQ(REFERER", "%PATH(WQ"];

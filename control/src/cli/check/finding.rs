@@ -11,6 +11,8 @@ pub(super) enum Severity {
     Fault,
     /// It is legal and does what nobody wants.
     Warning,
+    /// Nobody looked: it may be right or wrong.
+    Unread,
 }
 
 impl Severity {
@@ -18,15 +20,18 @@ impl Severity {
         match self {
             Self::Fault => "fault",
             Self::Warning => "warning",
+            Self::Unread => "unread",
         }
     }
 }
 
-/// Something wrong.
+/// Something wrong, or something that was not looked into.
 #[derive(Debug)]
 pub(super) struct Finding {
     pub(super) severity: Severity,
     pub(super) line: usize,
+    /// The Kubernetes resource, as `ConfigMap mpgate/mpgate-envoy`, where it is about one.
+    pub(super) resource: Option<String>,
     pub(super) place: String,
     pub(super) what: String,
     pub(super) next: String,
@@ -35,11 +40,16 @@ pub(super) struct Finding {
 impl Finding {
     pub(super) fn fault(line: usize, place: impl Into<String>, what: impl Into<String>) -> Self {
         let (place, what) = (place.into(), what.into());
-        Self { severity: Severity::Fault, line, place, what, next: String::new() }
+        let severity = Severity::Fault;
+        Self { severity, line, resource: None, place, what, next: String::new() }
     }
 
     pub(super) fn warning(line: usize, place: impl Into<String>, what: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::fault(line, place, what) }
+    }
+
+    pub(super) fn unread(line: usize, place: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { severity: Severity::Unread, ..Self::fault(line, place, what) }
     }
 
     /// With what to do.
@@ -49,15 +59,16 @@ impl Finding {
 
     pub(super) fn to_json(&self, file: &str) -> Value {
         json!({
-            "file": file, "line": self.line, "severity": self.severity.label(), "place": self.place,
-            "what": self.what, "next": self.next,
+            "file": file, "line": self.line, "severity": self.severity.label(),
+            "resource": self.resource, "place": self.place, "what": self.what, "next": self.next,
         })
     }
 
     pub(super) fn to_text(&self, file: &str) -> String {
         let label = self.severity.label();
         let style = style_of(label);
+        let resource = self.resource.as_ref().map_or_else(String::new, |it| format!("{it}: "));
         let (line, place, what, next) = (self.line, &self.place, &self.what, &self.next);
-        format!("{file}:{line}: {style}{label}{style:#}: {place}: {what}\n  do: {next}\n")
+        format!("{file}:{line}: {style}{label}{style:#}: {resource}{place}: {what}\n  do: {next}\n")
     }
 }

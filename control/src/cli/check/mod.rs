@@ -5,6 +5,7 @@ mod connection_manager;
 mod envoy;
 mod filter;
 mod finding;
+mod kubernetes;
 mod node;
 mod plugin;
 mod service;
@@ -27,16 +28,19 @@ use super::settings::{self, Printing};
 Examples:
   mpgate check envoy.yaml
   mpgate check plugin.json
+  kubectl kustomize deploy/kubernetes/overlays/sqlite | mpgate check /dev/stdin
   mpgate check ~/.config/mpgate/config.toml control.env --output json
 
 A file is taken for what it holds or is called:
   *.toml   settings of this command line
   *.env    the environment of `mpgate serve`, as NAME=VALUE lines
   JSON with \"gate\" or \"control\" at its top: the gate's plugin configuration
-  others   an Envoy configuration, or a part of one, in YAML or JSON; every mpgate filter in it is checked
+  others   an Envoy configuration, or a part of one, in YAML or JSON; every mpgate filter in it is checked.
+           Kubernetes resources: those that carry such a part, or the gate's plugin configuration
 
 A fault is what the gate or control refuses: exit status 1. A warning is what they take, and what is
-dangerous all the same: a missing tripwire, a filter that fails open, a path that lands in a log.")]
+dangerous all the same: a missing tripwire, a filter that fails open, a path that lands in a log.
+Unread is a resource, or a part of one, that was not looked into.")]
 pub(super) struct CheckArgs {
     /// What to check
     #[arg(required = true, value_name = "FILE")]
@@ -56,10 +60,13 @@ pub(super) fn run(arguments: &CheckArgs, serve: &clap::Command) -> Result<(), Cl
         findings.extend(look(file, &text, serve).into_iter().map(|found| (name.clone(), found)));
     }
     let faults = findings.iter().filter(|(_, found)| found.severity == Severity::Fault).count();
-    let warnings = findings.len() - faults;
+    let unread = findings.iter().filter(|(_, found)| found.severity == Severity::Unread).count();
+    let warnings = findings.len() - faults - unread;
     if format == Format::Json {
         let all: Vec<_> = findings.iter().map(|(file, found)| found.to_json(file)).collect();
-        output::json(&json!({"findings": all, "faults": faults, "warnings": warnings}))?;
+        let counts =
+            json!({"findings": all, "faults": faults, "warnings": warnings, "unread": unread});
+        output::json(&counts)?;
     } else {
         for (file, found) in &findings {
             output::print(&found.to_text(file))?;
@@ -70,8 +77,11 @@ pub(super) fn run(arguments: &CheckArgs, serve: &clap::Command) -> Result<(), Cl
         count => format!("{count} {what}s"),
     };
     let files = count(arguments.files.len(), "file");
-    let summary =
+    let mut summary =
         format!("{files} checked: {}, {}", count(faults, "fault"), count(warnings, "warning"));
+    if unread > 0 {
+        summary = format!("{summary}, {unread} unread");
+    }
     if faults > 0 {
         return Err(CliError::Failed(summary));
     }
@@ -96,6 +106,8 @@ fn look(file: &Path, text: &str, serve: &clap::Command) -> Vec<Finding> {
     };
     findings.sort_by_key(|found| found.line);
     // What an alias repeats is wrong once.
-    findings.dedup_by(|one, other| one.line == other.line && one.what == other.what);
+    findings.dedup_by(|one, other| {
+        one.line == other.line && one.resource == other.resource && one.what == other.what
+    });
     findings
 }

@@ -1,6 +1,7 @@
 //! Looking into YAML that knows its lines.
 
-use saphyr::MarkedYaml;
+use saphyr::{MarkedYaml, Scalar, YamlData};
+use serde_json::Value;
 
 /// What is asked of a node of any kind; a wrong kind has nothing.
 pub(super) trait Node {
@@ -55,5 +56,23 @@ impl Node for MarkedYaml<'_> {
                 item.each(visit);
             }
         }
+    }
+}
+
+/// The same as JSON; what JSON has no word for is null.
+pub(super) fn to_json(node: &MarkedYaml<'_>) -> Value {
+    match &node.data {
+        YamlData::Value(Scalar::Boolean(value)) => (*value).into(),
+        YamlData::Value(Scalar::Integer(value)) => (*value).into(),
+        YamlData::Value(Scalar::FloatingPoint(value)) => value.into_inner().into(),
+        YamlData::Value(Scalar::String(value)) => value.as_ref().into(),
+        YamlData::Sequence(items) => items.iter().map(to_json).collect(),
+        YamlData::Mapping(members) => {
+            let named = |(name, value): (&MarkedYaml<'_>, _)| {
+                Some((name.data.as_str()?.to_owned(), to_json(value)))
+            };
+            members.iter().filter_map(named).collect()
+        }
+        _ => Value::Null,
     }
 }

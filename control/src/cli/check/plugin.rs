@@ -17,11 +17,12 @@ pub(super) fn is_one(ending: &str, text: &str) -> bool {
     }
 }
 
-/// Whether a member stands at the top of an Envoy configuration, or of a resource of one.
+/// Whether a member stands at the top of an Envoy configuration, or of a resource of Envoy's or of Kubernetes.
 fn is_of_envoy(member: &str) -> bool {
-    const MEMBERS: [&str; 9] = [
+    const MEMBERS: [&str; 10] = [
         "@type",
         "admin",
+        "apiVersion",
         "dynamic_resources",
         "filter_chains",
         "http_filters",

@@ -8,11 +8,15 @@ use saphyr::MarkedYaml;
 use super::finding::Finding;
 use super::node::Node;
 
-/// Checks a bootstrap; a part of a configuration has no `stats_config` to look at.
+/// Checks a whole configuration; a part of one has no `stats_config` to look at.
 pub(super) fn check(document: &MarkedYaml<'_>, findings: &mut Vec<Finding>) {
-    if document.at("static_resources").is_none() {
-        return;
+    if document.at("static_resources").is_some() {
+        bootstrap(document, findings);
     }
+}
+
+/// Checks a bootstrap, or what is merged into one.
+pub(super) fn bootstrap(document: &MarkedYaml<'_>, findings: &mut Vec<Finding>) {
     let line = document.at("stats_config").map_or(document.line(), Node::line);
     let warn = |what: String, next: &str| Finding::warning(line, "stats_config", what).next(next);
     let tags = document.items("stats_config/stats_tags");

@@ -8,6 +8,8 @@ use serde_json::Value;
 use super::{Ran, run};
 use crate::harness::Directory;
 
+mod kubernetes;
+
 fn shipped(name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let place = if name.contains('/') { root } else { root.join("envoy") };
