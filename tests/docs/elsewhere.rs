@@ -12,9 +12,9 @@ use mpgate_testbed::port::Lease;
 use mpgate_testbed::{artifacts, poll, toolchain};
 use regex::Regex;
 
-/// The ports of the docs: the demo's gate, control and collector; control's own; Envoy's admin
-/// listener and the status page; the gate of `production.yaml`.
-const PORTS: [u16; 8] = [8080, 8081, 8082, 8430, 8443, 9901, 9902, 9903];
+/// The ports of the docs: the demo's gate, control and collector; control's own, and its metrics; Envoy's
+/// admin listener and the status page; the gate of `production.yaml`.
+const PORTS: [u16; 9] = [8080, 8081, 8082, 8430, 8443, 9430, 9901, 9902, 9903];
 
 /// The machines of `production.md`. Both are this one.
 const CONTROL: &str = "control.example.com";
