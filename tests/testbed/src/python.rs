@@ -38,7 +38,7 @@ pub fn python(tell: Tell<'_>) -> Result<PathBuf> {
     // What is there without being whole was interrupted.
     fs::remove_dir_all(&place).ok();
     let path = place.to_string_lossy().into_owned();
-    tell("making a Python for the tests, with clients from PyPI (about 35 MB to download)");
+    tell("making a Python for the tests, with clients from PyPI (about 45 MB to download)");
     output("python3", &["-m", "venv", &path], NEEDS)?;
     let list = place.join("requirements.txt");
     fs::write(&list, REQUIREMENTS)?;

