@@ -95,8 +95,11 @@ fn a_rotation_is_live_and_no_event_is_lost_in_it() {
     }
     assert_eq!(pair.gate.collector.wait_for_events(sent + 20).expect("events").len(), sent + 20);
 
-    // An old secret put back is refused, and the backend is told in words.
-    pair.backend.rotate(&pair.gate.billing.secret).expect("rotated");
+    // From here on the file is in a volume of Kubernetes, where a link is swapped and no file is touched. An old
+    // secret put back is refused, and the backend is told in words.
+    pair.backend.swap(&next.secret).expect("as a volume");
+    assert_eq!(pair.post("/mp/collect").status, 204);
+    pair.backend.swap(&pair.gate.billing.secret).expect("swapped");
     let refused = poll::until("the revoked key to be refused", SOON, || {
         let answer = pair.post("/mp/collect");
         (answer.status != 204).then_some(answer)

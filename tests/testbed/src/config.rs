@@ -9,9 +9,8 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::discovery::{self, Discovered};
-use crate::gateway_token;
 use crate::port::OwnPorts;
-use crate::toolchain;
+use crate::{secret_file, toolchain};
 
 /// Where the gate's own configuration sits inside the Wasm filter.
 const GATE: &str = "/typed_config/config/configuration/value";
@@ -269,9 +268,9 @@ impl EnvoyConfig {
             *gate = gate.to_string().into();
         }
 
-        gateway_token::replace(directory, &site.gateway_token)?;
+        secret_file::replace(&token_file(directory), &site.gateway_token)?;
         let token = shipped("control-token.yaml")?;
-        let token_file = text(&gateway_token::file(directory));
+        let token_file = text(&token_file(directory));
         let secret = [("/resources/0/generic_secret/secret/filename", token_file)];
         let token = write(directory, "control-token.json", token, &secret)?;
         let mut files = vec![("control-token.yaml", token)];
@@ -311,6 +310,11 @@ impl EnvoyConfig {
 /// Where the access log goes.
 pub(crate) fn access_log_file(directory: &Path) -> PathBuf {
     directory.join("access.log")
+}
+
+/// Where the gateway's token for control is.
+pub(crate) fn token_file(directory: &Path) -> PathBuf {
+    directory.join("gateway-token")
 }
 
 pub(crate) fn shipped(file: &str) -> Result<Value> {

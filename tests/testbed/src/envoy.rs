@@ -11,12 +11,11 @@ use serde_json::Value;
 
 use crate::config::{self, EnvoyConfig, Site};
 use crate::discovery::{self, Plugin};
-use crate::gateway_token;
 use crate::message::{Request, Response};
 use crate::metrics::Metrics;
 use crate::port::{Lease, OwnPorts};
 use crate::process::Process;
-use crate::{http1, poll, toolchain};
+use crate::{http1, poll, secret_file, toolchain};
 
 /// A loaded machine compiles the module slowly.
 const START: Duration = Duration::from_mins(3);
@@ -222,7 +221,7 @@ impl Envoy {
     /// # Errors
     /// The file cannot be written.
     pub fn replace_gateway_token(&self, token: &str) -> Result<()> {
-        gateway_token::replace(&self.directory, token)
+        secret_file::replace(&config::token_file(&self.directory), token)
     }
 
     /// Replaces the token as the kubelet replaces a Secret that is mounted as a directory.
@@ -230,7 +229,7 @@ impl Envoy {
     /// # Errors
     /// It cannot be written.
     pub fn swap_gateway_token(&self, token: &str) -> Result<()> {
-        gateway_token::swap(&self.directory, token)
+        secret_file::swap(&config::token_file(&self.directory), token)
     }
 
     /// Pushes another configuration of the gate's filter, where Envoy discovers one.

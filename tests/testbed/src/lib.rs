@@ -10,7 +10,6 @@ pub mod control;
 pub mod dashboards;
 pub mod discovery;
 pub mod envoy;
-mod gateway_token;
 pub mod hosts;
 pub mod http1;
 #[cfg(feature = "http2")]
@@ -22,6 +21,7 @@ pub mod port;
 pub mod process;
 pub mod prometheus;
 pub mod python;
+mod secret_file;
 pub mod series;
 pub mod sidecar;
 pub mod soak;

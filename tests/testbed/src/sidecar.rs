@@ -12,7 +12,7 @@ use crate::envoy::{Run, launch};
 use crate::message::{Request, Response};
 use crate::port::Lease;
 use crate::process::Process;
-use crate::{http1, metrics::Metrics};
+use crate::{http1, metrics::Metrics, secret_file};
 
 /// A running sidecar.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Sidecar {
         edit: impl FnOnce(&mut Value),
     ) -> Result<Self> {
         let lease = Lease::any()?;
-        write_secret(directory, secret)?;
+        secret_file::replace(&secret_of(directory), secret)?;
         let mut document = shipped("deploy/sidecar/backend.yaml")?;
         settle(&mut document, lease.address(), gate, authority, directory)?;
         edit(&mut document);
@@ -80,7 +80,15 @@ impl Sidecar {
     /// # Errors
     /// The file cannot be written.
     pub fn rotate(&self, secret: &str) -> Result<()> {
-        write_secret(&self.directory, secret)
+        secret_file::replace(&secret_of(&self.directory), secret)
+    }
+
+    /// Puts another secret in place as the kubelet does in a Secret that is mounted as a directory.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn swap(&self, secret: &str) -> Result<()> {
+        secret_file::swap(&secret_of(&self.directory), secret)
     }
 
     /// All that it wrote: its own log and the access log.
@@ -109,7 +117,7 @@ fn settle(
     *at(document, &format!("{manager}/access_log/0/typed_config/path"))? = log;
     let mut secret = shipped("deploy/sidecar/sender-secret.yaml")?;
     let named = "/resources/0/generic_secret/secret/filename";
-    *at(&mut secret, named)? = text(&secret_file(directory));
+    *at(&mut secret, named)? = text(&secret_of(directory));
     let file = directory.join("sender-secret.json");
     fs::write(&file, secret.to_string())?;
     for (name, file) in [("sender-secret.yaml", file.as_path()), ("gate-ca.crt", authority)] {
@@ -119,13 +127,7 @@ fn settle(
     Ok(())
 }
 
-fn write_secret(directory: &Path, secret: &str) -> Result<()> {
-    let next = directory.join("sender-secret.next");
-    fs::write(&next, secret)?;
-    Ok(fs::rename(next, secret_file(directory))?)
-}
-
-fn secret_file(directory: &Path) -> PathBuf {
+fn secret_of(directory: &Path) -> PathBuf {
     directory.join("sender-secret")
 }
 
