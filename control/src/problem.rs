@@ -144,6 +144,12 @@ impl From<StoreError> for Problem {
                 let detail = "The database is busy, or cannot be written; ask again in a second.";
                 Self { retry_after: Some(1), ..Self::new(Reason::Unavailable, detail) }
             }
+            StoreError::Uncertain(error) => {
+                tracing::warn!(%error, "the database was lost while it committed");
+                let detail = "The database was lost while it committed: this is done, or it is not. Look, or ask \
+                    again with the same requestId, which does it once.";
+                Self { retry_after: Some(1), ..Self::new(Reason::Unavailable, detail) }
+            }
             StoreError::Broken(error) => {
                 tracing::error!(%error, "the database failed");
                 Self::internal()

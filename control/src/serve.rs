@@ -1,6 +1,7 @@
 //! `mpgate serve`: opens the database, hands out the first admin token, listens (with TLS when it has a
 //! certificate), and ends quickly when told to.
 
+use core::cell::Cell;
 use core::fmt;
 use core::time::Duration;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -18,8 +19,8 @@ use crate::keys::Shown;
 use crate::metrics::{self, Counted, Metrics};
 use crate::names::PrincipalId;
 use crate::service::{self, Limits, Service};
-use crate::store::sqlite::SqliteStore;
-use crate::store::{OpenError, Store as _};
+use crate::store::place::Place;
+use crate::store::{OpenError, StoreError};
 use crate::tls::{Files, Tls, TlsError};
 use crate::{grpc, listener};
 
@@ -45,8 +46,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where Prometheus reads; without it nowhere.
     pub metrics_listen: Option<SocketAddr>,
-    /// The database file; created if missing.
-    pub database: PathBuf,
+    /// The database; a file is created if missing.
+    pub database: Place,
     /// Where the first admin token goes. `None`: to the terminal, or without one to a file beside
     /// the database.
     pub admin_token_file: Option<PathBuf>,
@@ -146,9 +147,9 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
         ),
         None => None,
     };
-    let store = SqliteStore::open(&settings.database).await.map_err(ServeError::Open)?;
+    let store = settings.database.open().await.map_err(ServeError::Open)?;
     let metrics = Metrics::default();
-    let counted = Counted { store: store.clone(), metrics: metrics.clone() };
+    let counted = Counted { store: Arc::clone(&store), metrics: metrics.clone() };
     let service = Service::new(Arc::new(counted), settings.limits);
     first_admin(&service, &settings).await?;
 
@@ -252,20 +253,17 @@ fn make_room_for_connections(connections_max: usize) {
 
 /// A database that never had a principal gets one, and its token goes where only its owner looks.
 async fn first_admin(service: &Service, settings: &Settings) -> Result<(), ServeError> {
-    if service.has_principals().await? {
-        return Ok(());
-    }
     let file = match &settings.admin_token_file {
         Some(path) => Some(path.clone()),
         None if io::stdout().is_terminal() => None,
         None => Some(beside(&settings.database)),
     };
-    hand_out_admin(service, file.as_deref()).await
-}
-
-/// Makes an administrator's token and puts it into a new file, or on standard output.
-async fn hand_out_admin(service: &Service, file: Option<&Path>) -> Result<(), ServeError> {
-    let (token, principal) = new_admin(service, file).await?;
+    let file = file.as_deref();
+    let Some((token, principal)) =
+        admin(file, async |keep| service.first_admin(keep).await).await?
+    else {
+        return Ok(());
+    };
     let Some(path) = file else {
         let mut out = io::stdout().lock();
         return writeln!(out, "the admin token of {principal}, shown this once:")
@@ -276,21 +274,34 @@ async fn hand_out_admin(service: &Service, file: Option<&Path>) -> Result<(), Se
     Ok(())
 }
 
-/// Makes an administrator's token. It is in the file, if there is one, before it is stored.
+/// Makes an administrator's token anew.
 pub(crate) async fn new_admin(
     service: &Service,
     file: Option<&Path>,
 ) -> Result<(Shown, PrincipalId), ServeError> {
-    let kept = service.reset_admin(|token| match file {
-        Some(path) => {
-            token.create_file(path).map_err(|error| ServeError::TokenFile(path.to_owned(), error))
+    admin(file, async |keep| service.reset_admin(keep).await).await
+}
+
+/// Makes an administrator's token. It is in the file, if there is one, before it is stored.
+async fn admin<T>(
+    file: Option<&Path>,
+    make: impl AsyncFnOnce(&dyn Fn(&Shown) -> Result<(), ServeError>) -> Result<T, ServeError>,
+) -> Result<T, ServeError> {
+    let is_made = Cell::new(false);
+    let keep = |token: &Shown| {
+        if let Some(path) = file {
+            let created = token.create_file(path);
+            created.map_err(|error| ServeError::TokenFile(path.to_owned(), error))?;
+            is_made.set(true);
         }
-        None => Ok(()),
-    });
-    let done = kept.await;
+        Ok(())
+    };
+    let done = make(&keep).await;
     if let (Some(path), Err(error)) = (file, &done) {
+        let is_uncertain =
+            matches!(error, ServeError::Service(service::Error::Store(StoreError::Uncertain(_))));
         // A token that was not stored is of no use; a file that was there before is not ours.
-        if !matches!(error, ServeError::TokenFile(..)) {
+        if is_made.get() && !is_uncertain {
             std::fs::remove_file(path).ok();
         }
     }
@@ -298,8 +309,8 @@ pub(crate) async fn new_admin(
 }
 
 /// `mpgate.sqlite` -> `mpgate.sqlite.admin-token`.
-fn beside(database: &Path) -> PathBuf {
-    let mut path = database.as_os_str().to_owned();
+fn beside(database: &Place) -> PathBuf {
+    let mut path = database.file().unwrap_or(Path::new("mpgate")).as_os_str().to_owned();
     path.push(".admin-token");
     path.into()
 }

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use crate::{blocks, pages};
 
 /// What is no command.
-const LANGUAGES: [&str; 10] =
-    ["diff", "html", "ini", "json", "promql", "proto", "rust", "text", "toml", "yaml"];
+const LANGUAGES: [&str; 11] =
+    ["diff", "html", "ini", "json", "promql", "proto", "rust", "sql", "text", "toml", "yaml"];
 
 /// A shell command that is not played: its page, how it begins, and why.
-const NOT_PLAYED: [(&str, &str, &str); 11] = [
+const NOT_PLAYED: [(&str, &str, &str); 14] = [
     (
         "README.md",
         "cargo xtask demo",
@@ -38,6 +38,13 @@ const NOT_PLAYED: [(&str, &str, &str); 11] = [
     ("docs/kubernetes.md", "kubectl create namespace", "there is no cluster"),
     ("docs/kubernetes.md", "kubectl apply -k deploy/kubernetes/overlays", "the same"),
     ("docs/kubernetes.md", "kubectl apply -k deploy/kubernetes/envoy-gateway", "the same"),
+    (
+        "docs/postgresql.md",
+        "DATABASE_URL=",
+        "the server is the reader's; control/tests/api/postgres starts one",
+    ),
+    ("docs/postgresql.md", "mpgate admin", "the same"),
+    ("docs/postgresql.md", "pg_dump", "the same: postgres/failover.rs dumps and restores"),
 ];
 
 #[test]

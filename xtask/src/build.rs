@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use mpgate_testbed::toolchain::{self, WASM_TARGET};
-use mpgate_testbed::{artifacts, prometheus, python};
+use mpgate_testbed::{artifacts, postgres, prometheus, python};
 
 use crate::release;
 use crate::steps::{Steps, cargo};
@@ -64,6 +64,8 @@ pub(crate) fn clients(steps: &mut Steps) -> Result<()> {
     steps.step("clients for the tests", || {
         let python = python::python(&mut |step| println!("  {step}"))?;
         println!("  Python at {}", python.display());
+        let postgres = postgres::programs(&mut |step| println!("  {step}"))?;
+        println!("  PostgreSQL at {}", postgres.display());
         match prometheus::tools_or_skip("what needs Prometheus")? {
             Some(tools) => println!("  Prometheus at {}", tools.prometheus.display()),
             None => println!("  no Prometheus: the tests of alerts and dashboards will be skipped"),

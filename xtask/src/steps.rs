@@ -46,9 +46,14 @@ impl Steps {
 
 /// Runs cargo with its output in view.
 pub(crate) fn cargo(arguments: &[&str]) -> Result<()> {
+    cargo_with(&[], arguments)
+}
+
+/// The same with more variables in its environment.
+pub(crate) fn cargo_with(environment: &[(&str, &str)], arguments: &[&str]) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.current_dir(toolchain::root()).args(arguments);
+    command.current_dir(toolchain::root()).envs(environment.iter().copied()).args(arguments);
     let status = process::run(command)?;
     ensure!(status.success(), "cargo {} ended with {status}", arguments.join(" "));
     Ok(())

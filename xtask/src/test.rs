@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use mpgate_testbed::toolchain::WASM_TARGET;
 
 use crate::build::{TEST_BUILD_STEPS, build_for_tests, clients, setup};
-use crate::steps::{Steps, cargo};
+use crate::steps::{Steps, cargo, cargo_with};
 use crate::terminal::Terminal;
 
 #[derive(clap::Args)]
@@ -39,7 +39,7 @@ pub(crate) fn run(options: &Options, terminal: Terminal) -> Result<()> {
     let count = usize::from(wanted(Part::Format))
         + 2 * usize::from(wanted(Part::Lint))
         + TEST_BUILD_STEPS * usize::from(module)
-        + 2 * usize::from(wanted(Part::Unit))
+        + 3 * usize::from(wanted(Part::Unit))
         + usize::from(wanted(Part::Costs))
         + usize::from(wanted(Part::E2e));
     let mut steps = Steps::new(terminal, 1 + count);
@@ -59,6 +59,16 @@ pub(crate) fn run(options: &Options, terminal: Terminal) -> Result<()> {
         let others = ["--exclude", "mpgate-e2e", "--exclude", "mpgate-costs"];
         let unit = [&["test", "--workspace"][..], &others, &["--all-features"]].concat();
         steps.step("unit and table tests", || cargo(&handed(&unit, options)))?;
+        steps.step("control's API on PostgreSQL", || {
+            let api = [&unit[..], &["--test", "api"]].concat();
+            let mut api = handed(&api, options);
+            if options.arguments.is_empty() {
+                api.push("--");
+            }
+            // Backups are files'; the others are on PostgreSQL in the step above already.
+            api.extend(["--skip", "backup::", "--skip", "conformance::", "--skip", "postgres::"]);
+            cargo_with(&[("MPGATE_TEST_DATABASE", "postgres")], &api)
+        })?;
     }
     if wanted(Part::Costs) {
         // In release, as the module is built.

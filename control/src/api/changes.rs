@@ -75,7 +75,8 @@ pub(super) async fn get(
     let deadline = Instant::now() + wait;
     // Before the first read: a commit between a read and the wait after it is not missed.
     let mut head = app.service.watch_head();
-    app.service.greet(&caller, &greeting(&headers), &question.ask, &head.borrow());
+    let hint = head.borrow().clone();
+    app.service.greet(&caller, &greeting(&headers), &question.ask, &hint).await?;
     let mut was_held = false;
     loop {
         let standing = head.borrow_and_update().clone();

@@ -1,19 +1,20 @@
 //! `mpgate admin`: administration recovered by whoever has control's own machine and its files.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Subcommand;
 use serde_json::json;
 
 use super::CliError;
+use super::database::DatabaseArgs;
 use super::output::{self, Format};
 use super::settings::Printing;
 use crate::serve::{ServeError, new_admin};
 use crate::service::{Limits, Service};
-use crate::store::Store as _;
-use crate::store::sqlite::SqliteStore;
+use crate::store::place::Place;
+use crate::store::{Standing, Store};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -27,9 +28,8 @@ It runs on control's own machine, beside `mpgate serve` or without it, and is in
 to the terminal or to a new file; to a pipe only with --show-secret. Other administrators keep theirs. It is
 in the trail.")]
     Reset {
-        /// Control's database file
-        #[arg(long, env = "MPGATE_DATABASE", default_value = "mpgate.sqlite", value_name = "FILE")]
-        database: PathBuf,
+        #[command(flatten)]
+        database: DatabaseArgs,
         /// Write the token to this new file (mode 0600, no newline) instead of showing it
         #[arg(long, value_name = "FILE")]
         token_to: Option<PathBuf>,
@@ -39,18 +39,67 @@ in the trail.")]
         #[command(flatten)]
         printing: Printing,
     },
+    /// Begin a new epoch: every gateway starts over
+    #[command(after_help = "\
+Examples:
+  mpgate admin new-epoch
+  mpgate admin new-epoch --database postgres://mpgate@db.example/mpgate
+
+For a database that went back in time where nobody could see it: a snapshot of its disk was put back. What
+`mpgate restore` does, a standby that takes over and a dump that is restored begin a new epoch by themselves.
+It is in the trail.")]
+    NewEpoch {
+        #[command(flatten)]
+        database: DatabaseArgs,
+        #[command(flatten)]
+        printing: Printing,
+    },
 }
 
 pub(super) async fn run(verb: &Verb) -> Result<(), CliError> {
-    let Verb::Reset { database, token_to, show_secret, printing } = verb;
-    let format = printing.format()?;
-    if !database.is_file() {
-        // Not made here: an administrator of an empty database next to the real one helps nobody.
-        return Err(CliError::Usage(format!(
-            "there is no database {}; name control's with --database",
-            database.display()
-        )));
+    match verb {
+        Verb::Reset { database, token_to, show_secret, printing } => {
+            reset(database, token_to.as_deref(), *show_secret, printing).await
+        }
+        Verb::NewEpoch { database, printing } => new_epoch(database, printing).await,
     }
+}
+
+/// The database, which is there.
+async fn open(database: &DatabaseArgs) -> Result<(Arc<dyn Store>, Place), CliError> {
+    let place = database.place()?;
+    if place.file().is_some_and(|path| !path.is_file()) {
+        // Not made here: an administrator of an empty database next to the real one helps nobody.
+        let what = format!("there is no database {place}; name control's with --database");
+        return Err(CliError::Usage(what));
+    }
+    let store = place.open().await;
+    Ok((store.map_err(|error| failed(&place, &error))?, place))
+}
+
+fn failed(place: &Place, error: &dyn core::error::Error) -> CliError {
+    CliError::Failed(format!("the database {place}: {error}"))
+}
+
+async fn new_epoch(database: &DatabaseArgs, printing: &Printing) -> Result<(), CliError> {
+    let format = printing.format()?;
+    let (store, place) = open(database).await?;
+    let done = Service::new(Arc::clone(&store), Limits::default()).begin_epoch().await;
+    store.close().await;
+    let Standing { epoch, head } = done.map_err(|error| failed(&place, &error))?;
+    if format == Format::Json {
+        return output::json(&json!({"epoch": epoch, "revision": head}));
+    }
+    output::print(&format!("{place} is at revision {head} of the new epoch {epoch}.\n"))
+}
+
+async fn reset(
+    database: &DatabaseArgs,
+    token_to: Option<&Path>,
+    show_secret: bool,
+    printing: &Printing,
+) -> Result<(), CliError> {
+    let format = printing.format()?;
     if token_to.is_none() && !show_secret && !io::stdout().is_terminal() {
         return Err(CliError::Usage(
             "standard output is no terminal, and the token is shown once: add --token-to FILE to write it to a \
@@ -58,18 +107,16 @@ pub(super) async fn run(verb: &Verb) -> Result<(), CliError> {
                 .to_owned(),
         ));
     }
-    let failed =
-        |error: String| CliError::Failed(format!("the database {}: {error}", database.display()));
-    let store = SqliteStore::open(database).await.map_err(|error| failed(error.to_string()))?;
-    let service = Service::new(Arc::new(store.clone()), Limits::default());
-    let done = new_admin(&service, token_to.as_deref()).await;
+    let (store, place) = open(database).await?;
+    let service = Service::new(Arc::clone(&store), Limits::default());
+    let done = new_admin(&service, token_to).await;
     store.close().await;
     let (token, principal) = done.map_err(|error| match error {
         ServeError::TokenFile(path, error) => CliError::Usage(format!(
             "cannot write the token to {}: {error}; name a new file. Nothing was changed",
             path.display()
         )),
-        error => failed(error.to_string()),
+        error => failed(&place, &error),
     })?;
     let name = format!("principals/{principal}");
     match (format, token_to) {

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::CliError;
+use super::database::{DatabaseArgs, expect_file};
 use super::output::{self, Format};
 use super::settings::Printing;
 use crate::store::sqlite::{BackupError, backup};
@@ -17,11 +18,11 @@ Examples:
   mpgate backup --database /var/lib/mpgate/mpgate.sqlite --to /backup/mpgate.sqlite
 
 It runs on control's own machine, beside `mpgate serve` or without it. The file is new, of mode 0600, and
-looked through before it bears its name. It holds digests of secrets, and no secret.")]
+looked through before it bears its name. It holds digests of secrets, and no secret. PostgreSQL is backed
+up by its own means (docs/postgresql.md).")]
 pub(super) struct BackupArgs {
-    /// Control's database file
-    #[arg(long, env = "MPGATE_DATABASE", default_value = "mpgate.sqlite", value_name = "FILE")]
-    database: PathBuf,
+    #[command(flatten)]
+    database: DatabaseArgs,
     /// The new file
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
@@ -41,8 +42,10 @@ impl From<BackupError> for CliError {
 
 pub(super) async fn run(arguments: &BackupArgs) -> Result<(), CliError> {
     let format = arguments.printing.format()?;
-    let done = backup(&arguments.database, &arguments.to).await?;
-    let (database, to) = (arguments.database.display(), arguments.to.display());
+    let place = arguments.database.place()?;
+    let instead = "back it up with pg_dump --format=custom --schema=mpgate";
+    let done = backup(expect_file(&place, instead)?, &arguments.to).await?;
+    let (database, to) = (place, arguments.to.display());
     if format == Format::Json {
         return output::json(&json!({
             "file": to.to_string(),

@@ -11,6 +11,7 @@ mod client;
 mod completion;
 mod consumers;
 mod credential;
+mod database;
 mod doctor;
 mod gateways;
 mod keys;
@@ -41,6 +42,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt as log, registry};
 
+use self::database::DatabaseArgs;
 use self::limits::LimitArgs;
 use self::session::Session;
 use self::settings::Options;
@@ -128,6 +130,7 @@ enum Command {
 Examples:
   mpgate serve
   mpgate serve --listen 127.0.0.1:0 --database /var/lib/mpgate/mpgate.sqlite
+  mpgate serve --database postgres://mpgate@db.example/mpgate --admin-token-file admin-token
   mpgate serve --listen 0.0.0.0:8430 --tls-certificate control.crt --tls-private-key control.key
   mpgate serve --metrics-listen 127.0.0.1:9430
   mpgate serve --listen 0.0.0.0:8430 --allow-plaintext-on-the-network --admin-token-file admin-token
@@ -141,11 +144,11 @@ struct ServeArgs {
     /// nowhere. It names senders, streams, keys and gateways, and holds no secret
     #[arg(long, env = "MPGATE_METRICS_LISTEN", value_name = "ADDRESS")]
     metrics_listen: Option<core::net::SocketAddr>,
-    /// The database file; created, with mode 0600, if it is missing
-    #[arg(long, env = "MPGATE_DATABASE", default_value = "mpgate.sqlite", value_name = "FILE")]
-    database: PathBuf,
+    #[command(flatten)]
+    database: DatabaseArgs,
     /// Where a new database's first admin token goes: a new file of mode 0600. Without this it goes to
-    /// the terminal, or without a terminal to `<database>.admin-token`
+    /// the terminal, or without a terminal to `<database>.admin-token`, or mpgate.admin-token where the
+    /// database is no file
     #[arg(long, env = "MPGATE_ADMIN_TOKEN_FILE", value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
     /// Speak TLS with this certificate: a PEM file, control's own first, then those between it and the
@@ -321,7 +324,7 @@ async fn run_serve(arguments: ServeArgs) -> Result<(), CliError> {
     let settings = Settings {
         listen: arguments.listen,
         metrics_listen: arguments.metrics_listen,
-        database: arguments.database,
+        database: arguments.database.place()?,
         admin_token_file: arguments.admin_token_file,
         tls: arguments
             .tls_certificate
@@ -338,7 +341,7 @@ async fn run_serve(arguments: ServeArgs) -> Result<(), CliError> {
     }
     ended.map_err(|error| match error {
         ServeError::Open(_) | ServeError::Service(_) => {
-            CliError::Failed(format!("the database {}: {error}", database.display()))
+            CliError::Failed(format!("the database {database}: {error}"))
         }
         error => CliError::Failed(error.to_string()),
     })

@@ -1,13 +1,15 @@
 //! `mpgate restore`: control's database takes over what a backup holds, on control's own machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
 use super::CliError;
+use super::database::{DatabaseArgs, expect_file};
 use super::output::{self, Format};
 use super::settings::Printing;
+use crate::store::place::Place;
 use crate::store::sqlite::{Restored, restore};
 use crate::time;
 
@@ -22,9 +24,8 @@ list begins a new epoch, which every gateway takes up by itself. What is out of 
 whatever the backup says, and the trail stays. Where something would be lost, it says so and does nothing
 without --yes.")]
 pub(super) struct RestoreArgs {
-    /// Control's database file; made, with mode 0600, if it is missing
-    #[arg(long, env = "MPGATE_DATABASE", default_value = "mpgate.sqlite", value_name = "FILE")]
-    database: PathBuf,
+    #[command(flatten)]
+    database: DatabaseArgs,
     /// The backup
     #[arg(long, value_name = "FILE")]
     from: PathBuf,
@@ -38,7 +39,9 @@ pub(super) struct RestoreArgs {
 pub(super) async fn run(arguments: &RestoreArgs) -> Result<(), CliError> {
     let format = arguments.printing.format()?;
     let RestoreArgs { database, from, yes, .. } = arguments;
-    let done = restore(database, from, *yes, time::now()).await?;
+    let place = database.place()?;
+    let instead = "restore a dump with pg_restore into an empty database";
+    let done = restore(expect_file(&place, instead)?, from, *yes, time::now()).await?;
     if format == Format::Json {
         return output::json(&json!({
             "epoch": done.epoch,
@@ -49,14 +52,13 @@ pub(super) async fn run(arguments: &RestoreArgs) -> Result<(), CliError> {
             "hasAdmin": done.has_admin,
         }));
     }
-    output::print(&words(arguments, &done))
+    output::print(&words(&place, from, &done))
 }
 
-fn words(arguments: &RestoreArgs, done: &Restored) -> String {
-    let database = arguments.database.display();
+fn words(database: &Place, from: &Path, done: &Restored) -> String {
     let mut lines = vec![format!(
         "{database} holds what {} holds: revision {} of the new epoch {}.",
-        arguments.from.display(),
+        from.display(),
         done.head,
         done.epoch
     )];

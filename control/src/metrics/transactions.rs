@@ -1,6 +1,7 @@
 //! A store whose transactions are counted.
 
 use core::sync::atomic::Ordering;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -9,13 +10,13 @@ use super::Metrics;
 use crate::store::{Read, Standing, Store, Stored, Write};
 
 /// Counts, and leaves the rest to the store within.
-pub(crate) struct Counted<S> {
-    pub(crate) store: S,
+pub(crate) struct Counted {
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) metrics: Metrics,
 }
 
 #[async_trait]
-impl<S: Store> Store for Counted<S> {
+impl Store for Counted {
     async fn read(&self) -> Stored<Box<dyn Read>> {
         self.metrics.0.reads.fetch_add(1, Ordering::Relaxed);
         self.store.read().await

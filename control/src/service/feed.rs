@@ -69,11 +69,27 @@ impl Service {
         caller.again(&mut *self.store.read().await?).await
     }
 
-    /// Notes that a gateway asked. What it asks for is what it enforces, if it is of this epoch.
-    pub fn greet(&self, caller: &Caller, greeting: &Greeting, ask: &Ask, standing: &Standing) {
+    /// Notes that a gateway asked. What it asks for is what it enforces, if it is of this epoch: of where the list
+    /// stands by the hint, or else by the database, as another replica may have given out what this one has not
+    /// heard of yet.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn greet(
+        &self,
+        caller: &Caller,
+        greeting: &Greeting,
+        ask: &Ask,
+        hint: &Standing,
+    ) -> Answer<()> {
         let scope = Scope::of(&caller.principal);
-        let is_ours = ask.epoch == scope.epoch(&standing.epoch) && ask.since <= standing.head;
+        let is_ours = |standing: &Standing| {
+            ask.epoch == scope.epoch(&standing.epoch) && ask.since <= standing.head
+        };
+        let is_ours = ask.since > 0
+            && (is_ours(hint) || is_ours(&self.store.read().await?.standing().await?));
         self.gateways.note(caller, greeting, &scope, if is_ours { ask.since } else { 0 });
+        Ok(())
     }
 
     /// Tells of each change of the list. What it says is a hint.

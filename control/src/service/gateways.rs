@@ -208,9 +208,9 @@ impl Service {
         let mut all: HashMap<_, _> =
             stored.into_iter().map(|gateway| (gateway.id.clone(), gateway)).collect();
         for gateway in self.gateways.snapshot() {
-            let newer = all
-                .get(&gateway.id)
-                .is_none_or(|stored| stored.last_seen_time <= gateway.last_seen_time);
+            // In one second it may have asked here, got the news, and asked another replica.
+            let when = |it: &Gateway| (it.last_seen_time, it.revision);
+            let newer = all.get(&gateway.id).is_none_or(|stored| when(stored) <= when(&gateway));
             if newer {
                 all.insert(gateway.id.clone(), gateway);
             }

@@ -5,6 +5,9 @@
 //! No HTTP here, no JSON of the API, no secret in clear: only digests come in.
 
 mod error;
+pub mod place;
+pub mod postgres;
+mod row;
 pub mod sqlite;
 
 use async_trait::async_trait;
@@ -291,4 +294,22 @@ pub(crate) fn environment(word: &str) -> Option<Environment> {
     [Environment::Production, Environment::Staging, Environment::Development]
         .into_iter()
         .find(|environment| environment.label() == word)
+}
+
+/// Tells who waits. Two commits may be told of in the wrong order; the head does not go back for that.
+fn announce(head: &watch::Sender<Standing>, found: Standing) {
+    head.send_if_modified(|known| {
+        let news = known.epoch != found.epoch || found.head > known.head;
+        if news {
+            *known = found;
+        }
+        news
+    });
+}
+
+/// A name for one life of a database: 128 random bits.
+pub(crate) fn new_epoch() -> Result<String, getrandom::Error> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random)?;
+    Ok(hex::encode(random))
 }

@@ -10,7 +10,8 @@ use crate::harness::{Control, Directory, MPGATE};
 
 fn reset(directory: &Directory, line: &str) -> Output {
     let mut command = Command::new(MPGATE);
-    command.env_clear().current_dir(directory.path()).args(["admin", "reset"]);
+    command.env_clear().env("MPGATE_DATABASE", directory.database());
+    command.current_dir(directory.path()).args(["admin", "reset"]);
     command.args(line.split_whitespace()).output().expect("the command runs")
 }
 

@@ -14,7 +14,7 @@ use mpgate_control::model::{
 };
 use mpgate_control::names::PrincipalId;
 use mpgate_control::store::Store;
-use mpgate_control::store::sqlite::SqliteStore;
+use mpgate_control::store::place::Place;
 use serde_json::json;
 
 use self::lists::{a_change_after_a_revision_has_its_time, keys_end_in_order};
@@ -25,7 +25,7 @@ use self::lists::{
 use self::usage::{
     a_report_is_taken_once, a_senders_day_is_replaced, counts_add_up, what_is_old_is_forgotten,
 };
-use crate::harness::Directory;
+use crate::harness::{Directory, cluster};
 
 macro_rules! suite {
     ($($test:ident),* $(,)?) => {
@@ -33,14 +33,25 @@ macro_rules! suite {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $test() {
                 let directory = super::Directory::new();
-                let path = directory.join("mpgate.sqlite");
-                let store = super::SqliteStore::open(&path).await.expect("a new database");
-                let store: std::sync::Arc<dyn super::Store> = std::sync::Arc::new(store);
-                super::$test(&store).await;
-                store.close().await;
+                super::run(&super::Place::File(directory.join("suite.sqlite")), super::$test).await;
+            })*
+        }
+
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                let url = super::cluster().database(concat!("suite_", stringify!($test)));
+                let place = super::Place::parse(&url.expect("a database")).expect("a place");
+                super::run(&place, super::$test).await;
             })*
         }
     };
+}
+
+async fn run(place: &Place, test: impl AsyncFn(&Arc<dyn Store>)) {
+    let store = place.open().await.expect("a new database");
+    test(&store).await;
+    store.close().await;
 }
 
 suite!(

@@ -4,17 +4,44 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use mpgate_testbed::postgres::Cluster;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 /// The program under test.
 pub(crate) const MPGATE: &str = env!("CARGO_BIN_EXE_mpgate");
 
-/// A directory that goes when the test ends.
+/// A directory that goes when the test ends, and the database in it or beside it.
 pub(crate) struct Directory(PathBuf);
+
+/// Whether the tests run on PostgreSQL: `MPGATE_TEST_DATABASE=postgres`.
+pub(crate) fn is_on_postgres() -> bool {
+    match std::env::var("MPGATE_TEST_DATABASE").as_deref() {
+        Err(_) | Ok("" | "sqlite") => false,
+        Ok("postgres") => true,
+        Ok(other) => panic!("MPGATE_TEST_DATABASE is {other:?}, but has to be sqlite or postgres"),
+    }
+}
+
+/// What is about SQLite's file has nothing to say of PostgreSQL.
+pub(crate) fn is_skipped_on_postgres() -> bool {
+    if is_on_postgres() {
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        eprintln!("SKIPPED {name}: it is about SQLite's file");
+    }
+    is_on_postgres()
+}
+
+/// The PostgreSQL of all tests of this process.
+pub(crate) fn cluster() -> &'static Cluster {
+    static CLUSTER: LazyLock<Cluster> =
+        LazyLock::new(|| Cluster::start(false).expect("PostgreSQL for the tests"));
+    &CLUSTER
+}
 
 impl Directory {
     pub(crate) fn new() -> Self {
@@ -23,7 +50,11 @@ impl Directory {
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
             .join(format!("control-{}-{number}", std::process::id()));
         fs::create_dir_all(&path).expect("a directory for the test");
-        Self(path)
+        let directory = Self(path);
+        if is_on_postgres() {
+            cluster().database(&directory.name()).expect("a database for the test");
+        }
+        directory
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -34,6 +65,26 @@ impl Directory {
         self.0.join(name)
     }
 
+    /// What `--database` is given.
+    pub(crate) fn database(&self) -> String {
+        if is_on_postgres() {
+            return cluster().url(&self.name());
+        }
+        self.join("mpgate.sqlite").display().to_string()
+    }
+
+    fn name(&self) -> String {
+        self.0.file_name().expect("a name").to_string_lossy().into_owned()
+    }
+
+    /// Puts all that PostgreSQL holds into a file; SQLite has it in its own.
+    pub(crate) fn dump(&self, name: &str) {
+        if is_on_postgres() {
+            let all = cluster().tool("pg_dump", &["--dbname", &self.database()]).expect("a dump");
+            fs::write(self.join(name), all).expect("a file");
+        }
+    }
+
     /// Takes a file away, if it is there.
     pub(crate) fn remove(&self, name: &str) {
         fs::remove_file(self.0.join(name)).ok();
@@ -42,6 +93,10 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
+        if is_on_postgres() {
+            let drop = format!("DROP DATABASE IF EXISTS \"{}\" WITH (FORCE)", self.name());
+            cluster().sql("postgres", &drop).ok();
+        }
         fs::remove_dir_all(&self.0).ok();
     }
 }
@@ -82,7 +137,7 @@ impl Answer {
 pub(crate) fn serve(directory: &Directory) -> Command {
     let mut command = Command::new(MPGATE);
     command.env_clear().args(["serve", "--listen", "127.0.0.1:0", "--database"]);
-    command.arg(directory.join("mpgate.sqlite"));
+    command.arg(directory.database());
     command.arg("--admin-token-file").arg(directory.join("admin-token"));
     command
 }

@@ -17,6 +17,7 @@ mod logs;
 mod metrics;
 mod old_database;
 mod openapi;
+mod postgres;
 mod reconcile;
 mod resources;
 mod rights;

@@ -12,7 +12,7 @@ use sqlx::Connection as _;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnectOptions;
 
-use crate::harness::{Control, Directory, serve, wait};
+use crate::harness::{Control, Directory, is_skipped_on_postgres, serve, wait};
 
 /// Puts the old database where control looks, with a token for its admin.
 async fn restore(directory: &Directory) {
@@ -38,6 +38,9 @@ async fn restore_dump(directory: &Directory, dump: String) {
 
 #[tokio::test]
 async fn a_database_of_the_first_version_is_served_and_changed() {
+    if is_skipped_on_postgres() {
+        return;
+    }
     let directory = Directory::new();
     restore(&directory).await;
     let control = Control::start(&directory);
@@ -71,6 +74,9 @@ async fn a_database_of_the_first_version_is_served_and_changed() {
 
 #[tokio::test]
 async fn a_sender_of_a_name_that_is_reserved_now_stays() {
+    if is_skipped_on_postgres() {
+        return;
+    }
     let directory = Directory::new();
     let dump = include_str!("old_database.sql");
     let dump = dump.replace("\"sender\":\"billing\"", "\"sender\":\"other\"");
@@ -109,6 +115,9 @@ async fn schema(directory: &Directory) -> Vec<String> {
 
 #[tokio::test]
 async fn what_was_revoked_stays_so_in_the_new_version() {
+    if is_skipped_on_postgres() {
+        return;
+    }
     let directory = Directory::new();
     restore(&directory).await;
     let token = format!("mpt_{}", "1".repeat(64));
@@ -134,6 +143,9 @@ async fn what_was_revoked_stays_so_in_the_new_version() {
 /// A step that fails in the middle, after tables were made anew; and rows that contradict each other.
 #[tokio::test]
 async fn a_migration_that_fails_leaves_the_old_version() {
+    if is_skipped_on_postgres() {
+        return;
+    }
     for (fault, words, repair) in [
         ("CREATE TABLE new_live_grants (x)", "already exists", "DROP TABLE new_live_grants"),
         (
@@ -160,6 +172,9 @@ async fn a_migration_that_fails_leaves_the_old_version() {
 /// Killed at any moment of the migration, it is done from the start the next time.
 #[tokio::test]
 async fn a_migration_that_is_killed_is_begun_again() {
+    if is_skipped_on_postgres() {
+        return;
+    }
     let directory = Directory::new();
     restore(&directory).await;
     let migrations = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite");
@@ -184,6 +199,9 @@ async fn a_migration_that_is_killed_is_begun_again() {
 
 #[tokio::test]
 async fn two_that_start_at_once_migrate_once() {
+    if is_skipped_on_postgres() {
+        return;
+    }
     let directory = Directory::new();
     restore(&directory).await;
     let start = || Control::start(&directory);

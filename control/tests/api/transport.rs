@@ -12,7 +12,7 @@ use mpgate_testbed::message::Request;
 use mpgate_testbed::tls::{Authority, Certificate};
 use serde_json::Value;
 
-use crate::harness::{Control, Directory, MPGATE, serve};
+use crate::harness::{Control, Directory, MPGATE, is_skipped_on_postgres, serve};
 
 const NAME: &str = "localhost";
 
@@ -153,6 +153,9 @@ fn a_renewed_certificate_is_taken_up_and_a_bad_one_is_not() {
 
 #[test]
 fn without_good_files_it_does_not_start_and_says_which() {
+    if is_skipped_on_postgres() {
+        return;
+    }
     let directory = Directory::new();
     let (_, one) = authority(&directory, "one");
     let (_, two) = authority(&directory, "two");

@@ -9,7 +9,7 @@ use serde_json::json;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
-use crate::harness::{Control, Directory, MPGATE, serve};
+use crate::harness::{Control, Directory, MPGATE, is_skipped_on_postgres, serve};
 
 async fn hold(directory: &Directory, how: &'static str) -> SqliteConnection {
     let options = SqliteConnectOptions::new().filename(directory.join("mpgate.sqlite"));
@@ -20,6 +20,9 @@ async fn hold(directory: &Directory, how: &'static str) -> SqliteConnection {
 
 #[tokio::test]
 async fn while_another_process_writes_a_change_waits_and_is_then_told_to_come_again() {
+    if is_skipped_on_postgres() {
+        return;
+    }
     let directory = Directory::new();
     let control = Control::start(&directory);
     control.acme().await;
@@ -55,6 +58,9 @@ async fn while_another_process_writes_a_change_waits_and_is_then_told_to_come_ag
 
 #[tokio::test]
 async fn a_database_that_another_process_keeps_is_not_started_on() {
+    if is_skipped_on_postgres() {
+        return;
+    }
     let directory = Directory::new();
     assert!(Control::start(&directory).terminate().success());
     let other = hold(&directory, "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").await;
@@ -75,6 +81,9 @@ fn limit(control: &Control, bytes: Option<u64>) {
 
 #[tokio::test]
 async fn a_full_disk_stops_changes_and_nothing_else() {
+    if is_skipped_on_postgres() {
+        return;
+    }
     let directory = Directory::new();
     let mut command = Command::new("sh");
     let script = format!(

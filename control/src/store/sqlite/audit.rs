@@ -4,9 +4,10 @@ use mpgate_contract::Digest;
 use serde_json::Value;
 use sqlx::{Row as _, SqliteConnection};
 
-use super::{row, signed};
+use super::signed;
 use crate::model::{AuditEvent, Part, Seconds, Slice};
 use crate::names::PrincipalId;
+use crate::store::row;
 use crate::store::{DoneRequest, Stored};
 
 pub(super) async fn append(connection: &mut SqliteConnection, event: &AuditEvent) -> Stored<u64> {

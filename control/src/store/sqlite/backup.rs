@@ -13,7 +13,8 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 use super::migrate::{Found, look};
-use super::{BUSY_TIMEOUT, OpenError, failure, row};
+use super::{BUSY_TIMEOUT, OpenError, failure};
+use crate::store::row;
 use crate::store::{Standing, StoreError};
 
 /// Why there is no backup, or nothing was restored. Nothing was changed then.

@@ -3,8 +3,9 @@
 use mpgate_contract::ConsumerId;
 use sqlx::{Row as _, SqliteConnection};
 
-use super::{row, signed};
+use super::signed;
 use crate::model::{Consumer, Part, Slice};
+use crate::store::row;
 use crate::store::{Count, InUse, Stored};
 
 pub(super) async fn find(

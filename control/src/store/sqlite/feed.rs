@@ -3,8 +3,9 @@
 use mpgate_contract::Environment;
 use sqlx::SqliteConnection;
 
-use super::{row, signed};
+use super::signed;
 use crate::model::Scope;
+use crate::store::row;
 use crate::store::{FeedRows, Stored};
 
 /// `?3` and `?4` are the scope: an environment or NULL, and a JSON list of consumers or NULL.

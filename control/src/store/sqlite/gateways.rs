@@ -3,10 +3,11 @@
 use mpgate_contract::Environment;
 use sqlx::{Row as _, SqliteConnection};
 
-use super::{row, signed};
+use super::signed;
 use crate::model::{Gateway, GatewayId, Seconds};
 use crate::names::PrincipalId;
 use crate::store::Stored;
+use crate::store::row;
 
 pub(super) async fn list(
     connection: &mut SqliteConnection,
@@ -31,7 +32,8 @@ pub(super) async fn put(connection: &mut SqliteConnection, gateways: &[Gateway])
                  capabilities = excluded.capabilities, environment = excluded.environment,
                  consumers = excluded.consumers, revision = excluded.revision,
                  last_seen_time = excluded.last_seen_time
-             WHERE excluded.last_seen_time >= last_seen_time",
+             WHERE (excluded.last_seen_time, excluded.revision)
+                 >= (gateways.last_seen_time, gateways.revision)",
         )
         .bind(gateway.id.principal.as_str())
         .bind(&gateway.id.instance)

@@ -3,9 +3,10 @@
 use mpgate_contract::{ConsumerId, Digest, KeyId};
 use sqlx::{Row as _, SqliteConnection};
 
-use super::{row, signed};
+use super::signed;
 use crate::model::{KeyEnd, KeyRecord, KeyState, KeyUse, Part, Seconds, Slice};
 use crate::store::Stored;
+use crate::store::row;
 
 pub(super) async fn find(
     connection: &mut SqliteConnection,
@@ -142,15 +143,7 @@ pub(super) async fn ends(
     .bind(limit)
     .fetch_all(connection)
     .await?;
-    let end = |row: &sqlx::sqlite::SqliteRow| {
-        Ok(KeyEnd {
-            consumer: ConsumerId::parse(row.try_get("consumer_id")?).map_err(row::broken)?,
-            sender: row.try_get("sender")?,
-            id: KeyId::parse(row.try_get("key_id")?).map_err(row::broken)?,
-            expire_time: row.try_get("expire_time")?,
-        })
-    };
-    rows.iter().map(end).collect()
+    rows.iter().map(row::key_end).collect()
 }
 
 pub(super) async fn uses(connection: &mut SqliteConnection, keys: &[KeyId]) -> Stored<Vec<KeyUse>> {

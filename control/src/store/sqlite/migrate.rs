@@ -6,7 +6,7 @@ use std::path::Path;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 
-use super::{BUSY_TIMEOUT, OpenError};
+use super::{BUSY_TIMEOUT, OpenError, new_epoch};
 
 /// In order; number N brings a database to version N.
 const MIGRATIONS: &[&str] = &[
@@ -99,11 +99,4 @@ async fn start_epoch(connection: &mut SqliteConnection) -> Result<(), OpenError>
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// A name for one life of a database: 128 random bits.
-pub(super) fn new_epoch() -> Result<String, getrandom::Error> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random)?;
-    Ok(hex::encode(random))
 }

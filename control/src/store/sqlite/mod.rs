@@ -14,7 +14,6 @@ mod migrate;
 mod principals;
 mod reconciliations;
 mod restore;
-mod row;
 mod session;
 mod streams;
 mod usage;
@@ -34,7 +33,11 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::watch;
 
 use self::session::Session;
-use super::{OpenError, Read, Standing, Store, StoreError, Stored, Write};
+use super::{
+    OpenError, Read, Standing, Store, StoreError, Stored, Write, announce, new_epoch, row,
+};
+
+pub(super) use failure::passes;
 
 pub use backup::{BackedUp, BackupError, Loss, backup};
 pub use restore::{Restored, restore};
@@ -87,7 +90,7 @@ impl SqliteStore {
         while !self.readers.is_closed() {
             tokio::time::sleep(LOOK_AGAIN).await;
             if let Ok(found) = standing(&self.readers).await {
-                session::announce(&self.head, found);
+                announce(&self.head, found);
             }
             let bytes = std::fs::metadata(&self.log).map_or(0, |log| log.len());
             if bytes > LOG_BYTES_MAX

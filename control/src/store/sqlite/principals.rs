@@ -3,10 +3,11 @@
 use mpgate_contract::Digest;
 use sqlx::SqliteConnection;
 
-use super::{row, signed};
+use super::signed;
 use crate::model::{Part, Principal, Seconds, Slice, Token, TokenId};
 use crate::names::PrincipalId;
 use crate::store::Stored;
+use crate::store::row;
 
 pub(super) async fn find(
     connection: &mut SqliteConnection,

@@ -4,10 +4,10 @@ use mpgate_contract::{ConsumerId, StreamId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
-use super::{row, signed};
+use super::signed;
 use crate::model::{Measure, Part, Reconciliation, SenderDay, Slice};
 use crate::names::PrincipalId;
-use crate::store::Stored;
+use crate::store::{Stored, row};
 
 pub(super) async fn senders(
     connection: &mut SqliteConnection,

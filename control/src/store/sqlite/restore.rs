@@ -13,8 +13,8 @@ use super::backup::{
     BackupError, Loss, Scratch, beside, copy, expect_database, expect_sound, is_same_file, remove,
     ruined,
 };
-use super::migrate::{look, migrate, new_epoch};
-use super::{OpenError, audit, create_private, options};
+use super::migrate::{look, migrate};
+use super::{OpenError, audit, create_private, new_epoch, options};
 use crate::model::{Action, AuditEvent, Seconds};
 
 /// What a restore did.

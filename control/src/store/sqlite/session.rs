@@ -5,16 +5,16 @@ use mpgate_contract::{ConsumerId, Digest, Environment, KeyId, StreamId};
 use sqlx::{Row as _, Sqlite, Transaction};
 use tokio::sync::watch;
 
-use super::{
-    audit, consumers, feed, gateways, keys, principals, reconciliations, row, streams, usage,
-};
+use super::{audit, consumers, feed, gateways, keys, principals, reconciliations, streams, usage};
 use crate::model::{
     AuditEvent, Consumer, Gateway, GatewayId, KeyEnd, KeyRecord, KeyUse, Part, Principal,
     Reconciliation, Scope, Seconds, SenderDay, Slice, StreamRecord, Token, TokenId, UsageCount,
     UsageQuery, UsageSum,
 };
 use crate::names::PrincipalId;
-use crate::store::{Count, DoneRequest, FeedRows, InUse, Read, Standing, Stored, Write};
+use crate::store::{
+    Count, DoneRequest, FeedRows, InUse, Read, Standing, Stored, Write, announce, row,
+};
 
 /// A transaction; dropped, it changes nothing.
 pub(super) struct Session {
@@ -30,17 +30,6 @@ impl Session {
     ) -> Self {
         Self { transaction, head, moved: false }
     }
-}
-
-/// Tells who waits. Two commits may be told of in the wrong order; the head does not go back for that.
-pub(super) fn announce(head: &watch::Sender<Standing>, found: Standing) {
-    head.send_if_modified(|known| {
-        let news = known.epoch != found.epoch || found.head > known.head;
-        if news {
-            *known = found;
-        }
-        news
-    });
 }
 
 #[async_trait]

@@ -5,9 +5,10 @@ use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments};
 use sqlx::{Row as _, SqliteConnection};
 
-use super::{row, signed};
+use super::signed;
 use crate::model::{Part, Slice, StreamRecord};
 use crate::store::Stored;
+use crate::store::row;
 
 pub(super) async fn find(
     connection: &mut SqliteConnection,

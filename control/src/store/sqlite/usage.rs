@@ -3,9 +3,10 @@
 use mpgate_contract::{ConsumerId, Environment, KeyId, StreamId};
 use sqlx::{Row as _, SqliteConnection};
 
-use super::{row, signed};
+use super::signed;
 use crate::model::{Counted, Seconds, Span, UsageCount, UsageQuery, UsageSum};
 use crate::names::PrincipalId;
+use crate::store::row;
 use crate::store::{Stored, environment};
 
 /// No number grows beyond, whatever gates say: a sum over rows is made of two parts and stays within 63 bits.

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 
 use super::run;
-use crate::harness::{Control, Directory, serve};
+use crate::harness::{Control, Directory, is_skipped_on_postgres, serve};
 
 /// Environment, arguments, exit status, and a word of standard error.
 type Row<'a> = (&'a [(&'a str, &'a str)], &'a str, i32, &'a str);
@@ -108,6 +108,9 @@ fn an_error_about_a_token_names_where_it_came_from() {
 
 #[test]
 fn an_error_of_the_database_names_its_file() {
+    if is_skipped_on_postgres() {
+        return;
+    }
     let directory = Directory::new();
     let file = directory.join("mpgate.sqlite");
     fs::write(&file, "this is no database, whatever its name says").expect("a file");

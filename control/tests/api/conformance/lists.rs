@@ -145,8 +145,9 @@ pub(super) async fn gateways_are_remembered_for_a_while(store: &Arc<dyn Store>) 
     let mut write = store.write().await.expect("the writer");
     let told = [gateway("a", 5, NOW), gateway("b", 6, NOW + 10)];
     write.put_gateways(&told).await.expect("gateways");
-    // What is older than what is known changes nothing.
-    write.put_gateways(&[gateway("a", 4, NOW - 1), gateway("b", 7, NOW + 11)]).await.expect("them");
+    // What is older than what is known changes nothing; within one second a list grows.
+    let older = [gateway("a", 9, NOW - 1), gateway("a", 4, NOW), gateway("b", 7, NOW + 11)];
+    write.put_gateways(&older).await.expect("them");
     let found = write.gateways(NOW).await.expect("an answer");
     assert_eq!(found, [gateway("a", 5, NOW), gateway("b", 7, NOW + 11)]);
     assert_eq!(write.gateways(NOW + 1).await.expect("an answer").len(), 1);

@@ -1,0 +1,57 @@
+//! What changed after a revision, for one scope.
+
+use mpgate_contract::{ConsumerId, Environment};
+use sqlx::PgConnection;
+
+use super::signed;
+use crate::model::Scope;
+use crate::store::row;
+use crate::store::{FeedRows, Stored};
+
+/// `$3` and `$4` are the scope: an environment or NULL, and a list of consumers or NULL.
+const KEYS: &str = "SELECT revision, digest, state, grant_json FROM api_keys
+    WHERE revision > $1 AND ($3 IS NULL OR environment = $3)
+        AND ($4 IS NULL OR consumer_id = ANY ($4))
+    ORDER BY revision LIMIT $2";
+
+/// Of a stream that had several lives in the scope, the last one counts.
+const STREAMS: &str = "SELECT revision, state, stream_json FROM streams AS this
+    WHERE revision > $1 AND ($3 IS NULL OR environment = $3)
+        AND ($4 IS NULL OR consumer_id = ANY ($4))
+        AND NOT EXISTS (SELECT 1 FROM streams AS later
+            WHERE later.stream_id = this.stream_id AND later.revision > this.revision
+                AND ($3 IS NULL OR later.environment = $3)
+                AND ($4 IS NULL OR later.consumer_id = ANY ($4)))
+    ORDER BY revision LIMIT $2";
+
+pub(super) async fn rows(
+    connection: &mut PgConnection,
+    after: u64,
+    scope: &Scope,
+    limit: u32,
+) -> Stored<FeedRows> {
+    let after = signed(after)?;
+    let environment = scope.environment.map(Environment::label);
+    let consumers = match scope.consumers.as_slice() {
+        [] => None,
+        consumers => Some(consumers.iter().map(ConsumerId::as_str).collect::<Vec<_>>()),
+    };
+    let keys = sqlx::query(KEYS)
+        .bind(after)
+        .bind(i64::from(limit))
+        .bind(environment)
+        .bind(&consumers)
+        .fetch_all(&mut *connection)
+        .await?;
+    let streams = sqlx::query(STREAMS)
+        .bind(after)
+        .bind(i64::from(limit))
+        .bind(environment)
+        .bind(&consumers)
+        .fetch_all(connection)
+        .await?;
+    Ok(FeedRows {
+        keys: keys.iter().map(row::feed_key).collect::<Result<_, _>>()?,
+        streams: streams.iter().map(row::feed_stream).collect::<Result<_, _>>()?,
+    })
+}

@@ -1,0 +1,70 @@
+//! Gateways, as they last spoke. Not changes: no revision, no trace.
+
+use mpgate_contract::Environment;
+use sqlx::PgConnection;
+
+use super::signed;
+use crate::model::{Gateway, GatewayId, Seconds};
+use crate::names::PrincipalId;
+use crate::store::Stored;
+use crate::store::row::{self, Columns as _};
+
+pub(super) async fn list(connection: &mut PgConnection, since: Seconds) -> Stored<Vec<Gateway>> {
+    let rows = sqlx::query(
+        "SELECT * FROM gateways WHERE last_seen_time >= $1 ORDER BY principal_id, instance",
+    )
+    .bind(since)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(row::gateway).collect()
+}
+
+pub(super) async fn put(connection: &mut PgConnection, gateways: &[Gateway]) -> Stored<()> {
+    for gateway in gateways {
+        sqlx::query(
+            "INSERT INTO gateways (principal_id, instance, gate, node, version, capabilities, environment,
+                 consumers, revision, last_seen_time) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+             ON CONFLICT (principal_id, instance) DO UPDATE SET gate = excluded.gate,
+                 node = excluded.node, version = excluded.version,
+                 capabilities = excluded.capabilities, environment = excluded.environment,
+                 consumers = excluded.consumers, revision = excluded.revision,
+                 last_seen_time = excluded.last_seen_time
+             WHERE (excluded.last_seen_time, excluded.revision)
+                 >= (gateways.last_seen_time, gateways.revision)",
+        )
+        .bind(gateway.id.principal.as_str())
+        .bind(&gateway.id.instance)
+        .bind(&gateway.gate)
+        .bind(&gateway.node)
+        .bind(&gateway.version)
+        .bind(serde_json::to_string(&gateway.capabilities).map_err(row::broken)?)
+        .bind(gateway.scope.environment.map(Environment::label))
+        .bind(serde_json::to_string(&gateway.scope.consumers).map_err(row::broken)?)
+        .bind(signed(gateway.revision)?)
+        .bind(gateway.last_seen_time)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn forget(
+    connection: &mut PgConnection,
+    before: Seconds,
+) -> Stored<Vec<GatewayId>> {
+    let rows = sqlx::query(
+        "DELETE FROM gateways WHERE last_seen_time < $1 RETURNING principal_id, instance",
+    )
+    .bind(before)
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let principal = row.words("principal_id")?;
+            Ok(GatewayId {
+                principal: PrincipalId::parse(principal).map_err(row::broken)?,
+                instance: row.words("instance")?.to_owned(),
+            })
+        })
+        .collect()
+}
