@@ -47,7 +47,7 @@ enum Verb {
     /// Change everything while requests flow through a real Envoy, and measure what becomes of them.
     Soak(soak::Options),
     /// Write Grafana's pages, `deploy/grafana/dashboards`, from their source beside them.
-    Dashboards,
+    Dashboards(dashboards::Options),
     /// Write the filter and the control service as OCI images; needs no container engine.
     Oci {
         /// Where to put them; target/oci by default
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
         Verb::Demo(options) => demo::run(&options, terminal),
         Verb::Test(options) => test::run(&options, terminal),
         Verb::Soak(options) => soak::run(&options, terminal),
-        Verb::Dashboards => dashboards::run(terminal),
+        Verb::Dashboards(options) => dashboards::run(&options, terminal),
         Verb::Oci { directory } => dist::images(directory.as_deref(), terminal),
         Verb::Dist(options) => dist::run(&options, terminal),
         Verb::Bench(options) => bench::run(&options, terminal),

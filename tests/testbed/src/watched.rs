@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::http1;
 use crate::message::Request;
 use crate::prometheus::{Prometheus, Tools};
 use crate::stack::{CLUB, CONSUMER, SHOP, Stack, purchase};
@@ -46,8 +47,11 @@ impl Watched {
     pub fn start(tools: &Tools, directory: &Path) -> Result<Self> {
         let stack = Stack::builder().directory(directory).start()?;
         stack.add_stream(TRIAL, Some("dry_run"), "none")?;
-        let ending = json!({"sender": "billing", "dataStreams": [SHOP], "expireTime": in_days(9)?});
-        stack.control.create_key_with(CONSUMER, &ending)?;
+        for (sender, stream, days) in [("billing", SHOP, 9), ("crm", CLUB, 23), ("crm", CLUB, 80)] {
+            let ending =
+                json!({"sender": sender, "dataStreams": [stream], "expireTime": in_days(days)?});
+            stack.control.create_key_with(CONSUMER, &ending)?;
+        }
         let revoked = stack.issue("nightly", &[SHOP])?;
         stack.revoke(&revoked)?;
         reconcile(&stack)?;
@@ -98,14 +102,16 @@ fn senders(stack: &Stack, revoked: &str) -> Vec<Sender> {
     ]
 }
 
-/// Two events, the older the later the round is in its minute of rounds.
+/// Two events: one of the last minute, and one of the last twenty.
 fn events(stream: &str, secret: &str, round: u64) -> Request {
+    // Ages of all kinds one after the other: 37 and 60 have no divisor in common.
+    let age = round * 37 % 60;
     let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
     let event = |name: &str, age: u64| {
         let time = now.saturating_sub(age) * 1_000_000;
         json!({"name": name, "timestamp_micros": time, "params": {}})
     };
-    let events = [event("login", round % 60), event("add_to_cart", round % 60 * 20)];
+    let events = [event("login", age), event("add_to_cart", age * 20)];
     let path = format!("/mp/collect?measurement_id={stream}&api_secret={secret}");
     Request::post(path).json(&json!({"client_id": "1.2", "events": events}))
 }
@@ -123,15 +129,32 @@ fn from_a_page(secret: &str) -> Request {
     purchase(SHOP, secret).header("origin", "https://shop.example")
 }
 
-/// A backend's totals of yesterday, of which no gate counted anything.
+/// Rows of yesterday: an event, how many a gate counted, and how many its backend says it sent.
+const YESTERDAY: [(&str, u64, u64); 3] =
+    [("purchase", 1_194, 1_200), ("login", 5_310, 5_310), ("add_to_cart", 2_088, 2_112)];
+
+/// A gate's report and a backend's totals of yesterday: what comes of a day is seen when it is over.
 fn reconcile(stack: &Stack) -> Result<()> {
-    let day = in_days(-1)?;
-    let day = day.get(..10).context("a day")?;
-    let totals: Value = json!({"totals": [{
-        "sender": "billing", "stream": SHOP, "event": "purchase", "day": day, "count": 4,
+    let now = jiff::Timestamp::now().as_second();
+    let noon = now - now.rem_euclid(86_400) - 43_200;
+    let counted = YESTERDAY.map(|(event, count, _)| json!({"name": event, "count": count}));
+    let accepted: u64 = YESTERDAY.iter().map(|(_, count, _)| count).sum();
+    let report = json!({"gate": "demo", "vm": "0123456789abcdef", "sequence": 1, "keys": [{
+        "key": stack.billing.id(), "stream": SHOP, "hour": noon, "accepted": accepted,
+        "events": counted,
     }]});
+    let gateway = format!("Bearer {}", stack.control.create_gateway_token()?);
+    let request = Request::post("/v1/usageReports").header("authorization", gateway).json(&report);
+    let answer = http1::send(stack.control.address(), &request)?;
+    ensure!(answer.status == 200, "a report of yesterday: {} {}", answer.status, answer.text());
+
+    let day = jiff::Timestamp::from_second(noon)?.to_string();
+    let day = day.get(..10).context("a day")?;
+    let totals = YESTERDAY.map(|(event, _, count)| {
+        json!({"sender": "billing", "stream": SHOP, "event": event, "day": day, "count": count})
+    });
     let path = format!("/v1/measurementConsumers/{CONSUMER}:reconcile");
-    let answer = stack.control.call("POST", &path, Some(&totals))?;
+    let answer = stack.control.call("POST", &path, Some(&json!({"totals": totals})))?;
     ensure!(answer.status == 200, "{path}: {} {}", answer.status, answer.text());
     Ok(())
 }
