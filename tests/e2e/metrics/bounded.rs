@@ -37,6 +37,7 @@ const STRANGERS: usize = 20_000;
 const LINES: usize = 8;
 
 const REQUESTS: &str = "mpgate_requests_total";
+const EVENTS: &str = "mpgate_events_total";
 
 /// Everything that a control ever said: keys and streams, in the order of their revisions.
 #[derive(Default)]
@@ -91,9 +92,8 @@ impl Feed {
             let grant = json!({"key_id": format!("{id:012}"), "sender": format!("sender-{id}"),
                 "streams": [stream(round, number % STREAMS)], "events": [format!("event_{id}")],
                 "requires": ["events"]});
-            let digest: Vec<_> =
-                Sha256::digest(secret(id)).iter().map(|byte| format!("{byte:02x}")).collect();
-            self.say(true, json!({"state": state, "digest": digest.concat(), "grant": grant}));
+            let digest = hex::encode(Sha256::digest(secret(id)));
+            self.say(true, json!({"state": state, "digest": digest, "grant": grant}));
         }
     }
 }
@@ -198,13 +198,9 @@ fn stranger(number: usize) -> (Request, u16) {
     }
 }
 
-#[test]
-fn nobody_makes_more_series_than_the_bounds_explain() {
-    let strangers = std::env::var("MPGATE_BOUNDED");
-    let strangers =
-        strangers.map_or(STRANGERS, |count| count.parse().expect("MPGATE_BOUNDED is a number"));
-    let feed = Arc::new(Feed::default());
-    let told = Arc::clone(&feed);
+/// A gate whose list is what this control says.
+fn start(feed: &Arc<Feed>) -> (Upstream, Stack) {
+    let told = Arc::clone(feed);
     let control = Upstream::start(move |request| told.answer(request)).expect("a control");
     let builder = Stack::builder().concurrency(4).control(control.address()).without_list();
     let builder = builder.edit(|config| {
@@ -217,13 +213,22 @@ fn nobody_makes_more_series_than_the_bounds_explain() {
         gate["control"]["page_entries"] = 1_000.into();
         Ok(())
     });
-    let stack = builder.start().expect("a stack");
+    (control, builder.start().expect("a stack"))
+}
+
+#[test]
+fn nobody_makes_more_series_than_the_bounds_explain() {
+    let strangers = std::env::var("MPGATE_BOUNDED");
+    let strangers =
+        strangers.map_or(STRANGERS, |count| count.parse().expect("MPGATE_BOUNDED is a number"));
+    let feed = Arc::new(Feed::default());
+    let (_control, stack) = start(&feed);
     let began = Instant::now();
     let once_full = come_and_go(&stack, &feed);
     // Each of those, and `other`.
     assert_eq!(labels(&stack, REQUESTS, "sender"), SENDERS_MAX + 1);
     assert_eq!(labels(&stack, REQUESTS, "stream"), 1_000 + 1);
-    assert_eq!(labels(&stack, "mpgate_events_total", "event"), EVENT_LABELS_MAX + 1);
+    assert_eq!(labels(&stack, EVENTS, "event"), EVENT_LABELS_MAX + 1);
     assert!(series(&stack) == once_full, "who begins anew knows what is full");
     assert_eq!(sum(&stack, REQUESTS, &[]), (ROUNDS * KEYS) as u64);
     let (keys, took) = (ROUNDS * KEYS, began.elapsed());
@@ -251,4 +256,64 @@ fn nobody_makes_more_series_than_the_bounds_explain() {
     assert_eq!(labels(&stack, "mpgate_event_delay_seconds_count", "sender"), SENDERS_MAX + 1);
     let page = stack.envoy.status().expect("a page");
     assert_eq!(page["unknown_secrets"].as_array().map(Vec::len), Some(32));
+}
+
+/// What Envoy's heap has given out, in bytes: as Envoy tells it next, which it does every five seconds.
+fn allocated(stack: &Stack) -> u64 {
+    let stat = |name| stack.envoy.stat(name).expect("a stat");
+    let told = stat("server.uptime");
+    let is_told = || (stat("server.uptime") > told).then_some(());
+    poll::until("Envoy to tell its memory", SOON, is_told).expect("told");
+    stat("server.memory_allocated")
+}
+
+/// Some that the protocol recommends, and that need no parameter.
+const RECOMMENDED: [&str; 4] = ["login", "page_view", "share", "tutorial_begin"];
+
+/// The most that one caller makes: a stranger who names every stream of the list, and a key's holder who does so and
+/// sends events of every kind.
+#[test]
+fn one_caller_makes_what_the_list_explains() {
+    const LISTED: usize = 1_000;
+    let feed = Arc::new(Feed::default());
+    for number in 0..LISTED {
+        let stream = json!({"id": stream(0, number), "consumer": CONSUMER,
+            "environment": "production", "upstream_secret": "none"});
+        feed.say(false, json!({"state": "active", "stream": stream}));
+    }
+    let digest = hex::encode(Sha256::digest(secret(0)));
+    let grant =
+        json!({"key_id": format!("{:012}", 0), "sender": "holder", "streams": [stream(0, 0)]});
+    feed.say(true, json!({"state": "active", "digest": digest, "grant": grant}));
+    let (_control, stack) = start(&feed);
+    stack.envoy.wait_for_revision(feed.head()).expect("the list");
+    let of = |sender: &str, name: &str| {
+        let all = series(&stack).into_iter();
+        all.filter(|(of, labels)| of == name && labels.iter().any(|it| it == sender)).count()
+    };
+
+    let before = allocated(&stack);
+    let guess = |number| (events(&stream(0, number), "guess", &[("login", None)]), 401);
+    send_all(&stack, LISTED, guess);
+    assert_eq!((of("unknown", REQUESTS), of("unknown", EVENTS)), (LISTED, 0));
+    let each = allocated(&stack).saturating_sub(before) / LISTED as u64;
+    println!("{LISTED} series: {each} bytes each of Envoy's heap");
+
+    send_all(&stack, LISTED, |number| {
+        let status = if number == 0 { 204 } else { 403 };
+        (events(&stream(0, number), &secret(0), &[("login", None)]), status)
+    });
+    send_all(&stack, LISTED, |number| {
+        let name = match number % 10 {
+            0 => format!("_reserved_{number}"),
+            1..5 => format!("made_up_{number}"),
+            _ => RECOMMENDED[number % RECOMMENDED.len()].to_owned(),
+        };
+        let status = if name.starts_with('_') { 422 } else { 204 };
+        (events(&stream(0, 0), &secret(0), &[(&name, None)]), status)
+    });
+    // One accepted, one refused for its event, and the streams that are others'.
+    assert_eq!(of("holder", REQUESTS), 2 + LISTED - 1);
+    // The recommended ones and `other`, and `other` that was refused.
+    assert_eq!(of("holder", EVENTS), RECOMMENDED.len() + 1 + 1);
 }
