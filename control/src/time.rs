@@ -13,6 +13,11 @@ pub(crate) fn now() -> Seconds {
     Timestamp::now().as_second()
 }
 
+/// Now, in milliseconds since 1970.
+pub(crate) fn now_millis() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
 /// `2026-08-01T12:00:00Z`.
 pub(crate) fn to_text(seconds: Seconds) -> String {
     // Only times that were parsed or read from the clock are stored, and those are in range.

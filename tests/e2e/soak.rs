@@ -2,11 +2,13 @@
 //! workers. Cases share an Envoy, so that each starts from what the last one left.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use mpgate_testbed::artifacts;
-use mpgate_testbed::soak::{CASES, Case, Plan, run_together};
+use mpgate_testbed::hosts::Network;
+use mpgate_testbed::soak::{CASES, Case, Plan, play_fleet, run_together};
 
 /// The gate's longest pause between two questions is five seconds.
 const RECOVERY: Duration = Duration::from_secs(10);
@@ -87,6 +89,29 @@ fn a_filter_is_pushed() {
 #[test]
 fn the_vm_that_polls_traps() {
     assert_unharmed(GROUPS[4]);
+}
+
+/// A fleet as separate hosts, which takes the rights to make them.
+#[test]
+fn a_fleet_of_hosts() {
+    if let Err(error) = Network::start() {
+        let told = writeln!(std::io::stderr(), "SKIPPED soak::a_fleet_of_hosts: {error:#}");
+        return told.expect("standard error");
+    }
+    let plan = Plan { workers: 2, time: Duration::ZERO, rate: 120 };
+    let outcomes = play_fleet(plan, |outcome| {
+        println!(
+            "{}: {} sent, in force {:?}, recoveries {:?}; {:?}",
+            outcome.case,
+            outcome.genuine.sent,
+            outcome.revoked.in_force,
+            outcome.recoveries,
+            outcome.notes
+        );
+    });
+    for outcome in outcomes.expect("all comes right again") {
+        assert!(outcome.faults().is_empty(), "{}: {:?}", outcome.case, outcome.faults());
+    }
 }
 
 #[test]

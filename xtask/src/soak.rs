@@ -5,9 +5,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
+use mpgate_testbed::hosts::Network;
 use mpgate_testbed::process::end_all;
-use mpgate_testbed::soak::{CASES, Case, FirstLoad, Outcome, Plan, Weight, first_load, weigh};
+use mpgate_testbed::soak::{
+    CASES, Case, FirstLoad, Outcome, Plan, Weight, first_load, play_fleet, weigh,
+};
 use mpgate_testbed::toolchain;
 
 use crate::build::{TEST_BUILD_STEPS, build_for_tests, setup};
@@ -24,6 +27,7 @@ Examples:
   cargo xtask soak --case control-killed --workers 4 --seconds 60
   cargo xtask soak --case lds-settings --case ecds-settings
   cargo xtask soak --case memory --case first-load  what a list costs
+  cargo xtask soak --case fleet --workers 2         three gateways, two controls, PostgreSQL: each a host of its own
   cargo xtask soak --case series                    how many series strangers make
   cargo xtask soak --write docs/promises.md        the table, in its place in that file";
 
@@ -64,12 +68,15 @@ enum Row {
     FirstLoad,
     Series,
     TwoBuilds,
+    Fleet,
 }
 
 impl Row {
     fn all() -> Vec<Self> {
         let cases = CASES.iter().map(Row::Case);
-        cases.chain([Row::Memory, Row::FirstLoad, Row::Series, Row::TwoBuilds]).collect()
+        cases
+            .chain([Row::Memory, Row::FirstLoad, Row::Series, Row::TwoBuilds, Row::Fleet])
+            .collect()
     }
 
     const fn name(self) -> &'static str {
@@ -79,6 +86,7 @@ impl Row {
             Row::FirstLoad => "first-load",
             Row::Series => "series",
             Row::TwoBuilds => "two-builds",
+            Row::Fleet => "fleet",
         }
     }
 
@@ -88,6 +96,9 @@ impl Row {
             Row::Memory => "what an Envoy weighs, by keys and workers",
             Row::FirstLoad => "what requests feel of 100 000 keys that are loaded",
             Row::Series => "how many series 100 000 strangers make",
+            Row::Fleet => {
+                "three gateways, two controls, one PostgreSQL, each a host of its own (needs root)"
+            }
             Row::TwoBuilds => "whether two checkouts give the same module, byte for byte",
         }
     }
@@ -149,12 +160,12 @@ struct Figures {
 /// looking at.
 fn play(options: &Options, terminal: Terminal) -> Result<Figures> {
     let rows = if options.cases.is_empty() { Row::all() } else { options.cases.clone() };
+    let time = Duration::from_secs(options.seconds);
     let mut figures = Figures::default();
     for row in rows {
         match row {
             Row::Case(case) => {
                 for &workers in &options.workers {
-                    let time = Duration::from_secs(options.seconds);
                     let outcome = case.run(Plan { workers, time, rate: options.rate })?;
                     tell(&outcome, terminal);
                     figures.outcomes.push(outcome);
@@ -163,6 +174,18 @@ fn play(options: &Options, terminal: Terminal) -> Result<Figures> {
             Row::Memory => figures.weights = weigh_all(terminal)?,
             Row::FirstLoad => figures.loads = load_all(options, terminal)?,
             Row::Series => bound_series()?,
+            Row::Fleet => {
+                if let Err(error) = Network::start() {
+                    // Asked for by its name, it fails; among all it is told of.
+                    ensure!(options.cases.is_empty(), "{error:#}");
+                    println!("{} SKIPPED fleet: {error:#}", terminal.bad("✗"));
+                    continue;
+                }
+                for &workers in &options.workers {
+                    let plan = Plan { workers, time, rate: options.rate };
+                    figures.outcomes.extend(play_fleet(plan, |outcome| tell(outcome, terminal))?);
+                }
+            }
             Row::TwoBuilds => twice::run(&[Part::Module], terminal)?,
         }
     }

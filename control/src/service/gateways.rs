@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -57,12 +58,32 @@ pub struct GatewayList {
 #[derive(Default)]
 pub(super) struct Registry(Mutex<Heard>);
 
+/// What a gateway said, and when, by a clock that nobody sets.
+#[derive(Clone)]
+struct Said {
+    gateway: Gateway,
+    at: Instant,
+}
+
+impl Said {
+    fn is_forgotten(&self) -> bool {
+        self.at.elapsed().as_secs() > REMEMBERED_SECONDS.unsigned_abs()
+    }
+
+    /// With its time by the clock of the database, which shows so many milliseconds now.
+    fn dated(&self, now_millis: i64) -> Gateway {
+        let ago = i64::try_from(self.at.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let last_seen_time = now_millis.saturating_sub(ago).div_euclid(1_000);
+        Gateway { last_seen_time, ..self.gateway.clone() }
+    }
+}
+
 #[derive(Default)]
 struct Heard {
-    gateways: HashMap<GatewayId, Gateway>,
+    gateways: HashMap<GatewayId, Said>,
     unwritten: HashSet<GatewayId>,
     /// Since when a gateway has said that it holds nothing of this list.
-    empty_since: HashMap<GatewayId, Seconds>,
+    empty_since: HashMap<GatewayId, Instant>,
     /// Somebody's revision moved since the last write.
     moved: bool,
     written_at: Seconds,
@@ -94,10 +115,10 @@ impl Registry {
                 return;
             }
         }
-        heard.moved |= known.is_none_or(|known| known.revision != revision);
+        heard.moved |= known.is_none_or(|known| known.gateway.revision != revision);
         heard.unwritten.insert(id.clone());
         if revision == 0 {
-            heard.empty_since.entry(id.clone()).or_insert_with(time::now);
+            heard.empty_since.entry(id.clone()).or_insert_with(Instant::now);
         } else {
             heard.empty_since.remove(&id);
         }
@@ -111,11 +132,11 @@ impl Registry {
             revision,
             last_seen_time: time::now(),
         };
-        heard.gateways.insert(id, gateway);
+        heard.gateways.insert(id, Said { gateway, at: Instant::now() });
     }
 
     /// What is to be written now.
-    fn take(&self, now: Seconds, everything: bool) -> (Vec<Gateway>, Vec<(TokenId, Seconds)>) {
+    fn take(&self, now: Seconds, everything: bool) -> (Vec<Said>, Vec<(TokenId, Seconds)>) {
         let mut heard = self.heard();
         let mut gateways = Vec::new();
         let presence_due = now.saturating_sub(heard.written_at) >= PRESENCE_EVERY_SECONDS;
@@ -124,8 +145,7 @@ impl Registry {
             gateways = unwritten.iter().filter_map(|id| heard.gateways.get(id).cloned()).collect();
             heard.moved = false;
             heard.written_at = now;
-            let forgotten = now.saturating_sub(REMEMBERED_SECONDS);
-            heard.gateways.retain(|_, gateway| gateway.last_seen_time >= forgotten);
+            heard.gateways.retain(|_, said| !said.is_forgotten());
             let Heard { gateways, empty_since, .. } = &mut *heard;
             empty_since.retain(|id, _| gateways.contains_key(id));
         }
@@ -137,12 +157,13 @@ impl Registry {
         (gateways, tokens)
     }
 
-    /// Since when a gateway has said that it holds nothing.
-    pub(super) fn empty_since(&self, id: &GatewayId) -> Option<Seconds> {
-        self.heard().empty_since.get(id).copied()
+    /// For how long a gateway has said that it holds nothing.
+    pub(super) fn empty_for(&self, id: &GatewayId) -> Option<Seconds> {
+        let since = self.heard().empty_since.get(id).copied()?;
+        i64::try_from(since.elapsed().as_secs()).ok()
     }
 
-    fn snapshot(&self) -> Vec<Gateway> {
+    fn snapshot(&self) -> Vec<Said> {
         self.heard().gateways.values().cloned().collect()
     }
 }
@@ -159,9 +180,12 @@ impl Service {
             return Ok(());
         }
         let mut write = self.store.write().await?;
+        let now_millis = write.now_millis().await?;
+        let gateways: Vec<_> = gateways.iter().map(|said| said.dated(now_millis)).collect();
         write.put_gateways(&gateways).await?;
         write.touch_tokens(&tokens).await?;
-        write.forget_gateways(now.saturating_sub(REMEMBERED_SECONDS)).await?;
+        let before = now_millis.div_euclid(1_000).saturating_sub(REMEMBERED_SECONDS);
+        write.forget_gateways(before).await?;
         Ok(write.commit().await?)
     }
 
@@ -171,10 +195,9 @@ impl Service {
     /// The database failed.
     pub async fn gateways(&self, caller: &Caller) -> Answer<GatewayList> {
         caller.may(Permission::ReadGateways)?;
-        let now = time::now();
         let mut read = self.store.read().await?;
         let head = read.standing().await?.head;
-        let gateways = self.known_gateways(&mut *read, now).await?;
+        let (gateways, now) = self.known_gateways(&mut *read).await?;
         let shown = gateways.iter().filter(|gateway| is_shown(caller, &gateway.scope));
         let gateways = shown
             .map(|gateway| {
@@ -197,27 +220,31 @@ impl Service {
         Ok(found.ok_or(Refusal::NoGateway)?)
     }
 
-    /// Those in the database, and what was heard since they were written there.
+    /// Those in the database, and what was heard since they were written there; and what time it is, by the clock
+    /// of the times they were seen.
     pub(super) async fn known_gateways(
         &self,
         read: &mut dyn Read,
-        now: Seconds,
-    ) -> Answer<Vec<Gateway>> {
-        let since = now.saturating_sub(REMEMBERED_SECONDS);
-        let stored = read.gateways(since).await?;
+    ) -> Answer<(Vec<Gateway>, Seconds)> {
+        let now_millis = read.now_millis().await?;
+        let now = now_millis.div_euclid(1_000);
+        let stored = read.gateways(now.saturating_sub(REMEMBERED_SECONDS)).await?;
         let mut all: HashMap<_, _> =
             stored.into_iter().map(|gateway| (gateway.id.clone(), gateway)).collect();
-        for gateway in self.gateways.snapshot() {
+        for said in self.gateways.snapshot() {
+            let gateway = said.dated(now_millis);
             // In one second it may have asked here, got the news, and asked another replica.
             let when = |it: &Gateway| (it.last_seen_time, it.revision);
-            let newer = all.get(&gateway.id).is_none_or(|stored| when(stored) <= when(&gateway));
+            let newer = all
+                .get(&gateway.id)
+                .is_none_or(|stored| stored.last_seen_time > now || when(stored) <= when(&gateway));
             if newer {
                 all.insert(gateway.id.clone(), gateway);
             }
         }
         let mut all: Vec<_> = all.into_values().collect();
         all.sort_by(|one, other| one.id.cmp(&other.id));
-        Ok(all)
+        Ok((all, now))
     }
 
     /// Says which gateways cannot enforce what a key asks for: those refuse the key. What was done is
@@ -240,10 +267,10 @@ impl Service {
     }
 
     async fn warnings(&self, key: &KeyRecord) -> Answer<Vec<String>> {
-        let now = time::now();
         let mut warnings = Vec::new();
         let mut read = self.store.read().await?;
-        for gateway in self.known_gateways(&mut *read, now).await? {
+        let (gateways, now) = self.known_gateways(&mut *read).await?;
+        for gateway in gateways {
             let concerned =
                 is_live(&gateway, now) && gateway.scope.holds(&key.consumer, key.environment);
             let lacks: Vec<_> = key

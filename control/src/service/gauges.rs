@@ -3,7 +3,6 @@
 
 use super::{Answer, Service};
 use crate::model::{Gateway, GatewayId, KeyEnd, Reconciliation, Seconds};
-use crate::time;
 
 /// Keys, and events that were reconciled, that the metrics have series for. Beyond, the ones that end last, and
 /// the last by name, have none.
@@ -33,15 +32,15 @@ impl Service {
     /// # Errors
     /// The database failed.
     pub(crate) async fn gauges(&self) -> Answer<Gauges> {
-        let now = time::now();
         let mut read = self.store.read().await?;
         let head = read.standing().await?.head;
+        let (known, now) = self.known_gateways(&mut *read).await?;
         let mut gateways = Vec::new();
-        for gateway in self.known_gateways(&mut *read, now).await? {
+        for gateway in known {
             let missing_since = if gateway.revision >= head {
                 None
             } else if gateway.revision == 0 {
-                Some(self.gateways.empty_since(&gateway.id).unwrap_or(now))
+                Some(now.saturating_sub(self.gateways.empty_for(&gateway.id).unwrap_or(0)))
             } else {
                 read.change_time_after(gateway.revision).await?
             };

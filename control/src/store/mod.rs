@@ -201,6 +201,8 @@ pub trait Read: Send {
         request_id: &str,
     ) -> Stored<Option<DoneRequest>>;
 
+    /// Milliseconds since 1970, by a clock that all who use this database share.
+    async fn now_millis(&mut self) -> Stored<i64>;
     /// Gateways seen since a time.
     async fn gateways(&mut self, since: Seconds) -> Stored<Vec<Gateway>>;
 
@@ -280,7 +282,8 @@ pub trait Write: Read {
     /// Forgets requests from before a time.
     async fn forget_requests(&mut self, before: Seconds) -> Stored<()>;
 
-    /// Writes what gateways said of themselves.
+    /// Writes what gateways said of themselves, unless they said something later since. What
+    /// seems to be said in the future was not: a clock was put right.
     async fn put_gateways(&mut self, gateways: &[Gateway]) -> Stored<()>;
     /// Forgets gateways that were last seen before a time.
     async fn forget_gateways(&mut self, before: Seconds) -> Stored<Vec<GatewayId>>;

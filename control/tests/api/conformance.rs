@@ -75,7 +75,7 @@ suite!(
     a_change_after_a_revision_has_its_time,
 );
 
-const NOW: i64 = 1_795_257_872;
+const NOW: i64 = 1_700_000_000;
 const ALL: Slice = Slice { after: 0, limit: 100, show_deleted: true };
 
 fn id(text: &str) -> ConsumerId {

@@ -13,18 +13,31 @@ use serde_json::{Value, json};
 
 use crate::artifacts;
 use crate::collector::announced;
+use crate::hosts::Host;
 use crate::http1;
 use crate::message::{Request, Response};
 use crate::process::Process;
 
 const START: Duration = Duration::from_secs(30);
 
-/// A running `mpgate serve` with a database of its own.
+/// A running `mpgate serve`.
 pub struct Control {
     address: SocketAddr,
     directory: PathBuf,
+    place: Place,
     token: String,
     process: Option<Process>,
+}
+
+/// Where a control runs, and on what.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    /// A host of its own; else this one.
+    pub host: Option<Host>,
+    /// PostgreSQL's URL; else a file in the control's directory.
+    pub database_url: Option<String>,
+    /// The token of an administrator that the database has already.
+    pub admin_token: Option<String>,
 }
 
 /// A key as it was issued. The secret is shown this once.
@@ -72,13 +85,24 @@ impl Control {
     /// # Errors
     /// It was not built, or does not start; the address may be taken.
     pub fn start_at(listen: SocketAddr, directory: &Path) -> Result<Self> {
-        let (process, address) = serve(listen, directory, &[])?;
-        let token = fs::read_to_string(admin_token_file(directory))
-            .context("the first admin token")?
-            .trim()
-            .to_owned();
+        Self::start_in(Place::default(), listen, directory)
+    }
+
+    /// Starts it in another place than beside this process, on a file.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn start_in(place: Place, listen: SocketAddr, directory: &Path) -> Result<Self> {
+        let (process, address) = serve(&place, listen, directory, &[])?;
+        let token = match &place.admin_token {
+            Some(token) => token.clone(),
+            None => fs::read_to_string(admin_token_file(directory))
+                .context("the first admin token")?
+                .trim()
+                .to_owned(),
+        };
         let directory = directory.to_owned();
-        Ok(Self { address, directory, token, process: Some(process) })
+        Ok(Self { address, directory, place, token, process: Some(process) })
     }
 
     /// Where it listens.
@@ -136,7 +160,7 @@ impl Control {
     /// It does not start.
     pub fn restart_with(&mut self, environment: &[(String, String)]) -> Result<()> {
         self.kill();
-        let (process, _) = serve(self.address, &self.directory, environment)?;
+        let (process, _) = serve(&self.place, self.address, &self.directory, environment)?;
         self.process = Some(process);
         Ok(())
     }
@@ -270,6 +294,17 @@ impl Control {
         token.map(str::to_owned).context("a principal without a token")
     }
 
+    /// The nodes of the gateways that have not come as far as the list, by what each said last.
+    ///
+    /// # Errors
+    /// The service does not answer.
+    pub fn gateways_behind(&self) -> Result<Vec<String>> {
+        let list = self.done("GET", "/v1/gateways", None)?;
+        let gateways = list["gateways"].as_array().context("no gateways in the answer")?;
+        let behind = gateways.iter().filter(|gateway| gateway["lag"] != 0);
+        Ok(behind.map(|gateway| gateway["node"].as_str().unwrap_or_default().to_owned()).collect())
+    }
+
     /// The newest revision there is.
     ///
     /// # Errors
@@ -290,15 +325,26 @@ impl Control {
 }
 
 fn serve(
+    place: &Place,
     listen: SocketAddr,
     directory: &Path,
     environment: &[(String, String)],
 ) -> Result<(Process, SocketAddr)> {
-    let mut command = Command::new(artifacts::control()?);
+    let program = artifacts::control()?;
+    let mut command = match &place.host {
+        None => Command::new(program),
+        Some(host) => host.command(program),
+    };
     command.envs(environment.iter().cloned());
     command.arg("serve").arg("--listen").arg(listen.to_string());
+    if !listen.ip().is_loopback() {
+        command.arg("--allow-plaintext-on-the-network");
+    }
     command.arg("--metrics-listen").arg(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string());
-    command.arg("--database").arg(database(directory));
+    match &place.database_url {
+        None => command.arg("--database").arg(database(directory)),
+        Some(url) => command.env("DATABASE_URL", url),
+    };
     command.arg("--admin-token-file").arg(admin_token_file(directory));
     let mut process = Process::start("control", command, directory)?;
     let address = process.wait_for("control's address", START, announced)?;

@@ -255,24 +255,30 @@ impl Envoy {
 /// Starts Envoy with this file and waits until it is ready; also answers where its admin listener is.
 pub(crate) fn launch(file: &Path, run: &Run, directory: &Path) -> Result<(Process, SocketAddr)> {
     let admin_file = directory.join("admin-address");
-    let mut command = Command::new(toolchain::envoy(&mut |step| eprintln!("{step}"))?);
-    command.arg("--config-path").arg(file);
-    command.args(["--concurrency", &run.concurrency.to_string()]);
-    command.args(["--log-level", &run.log_level]);
-    // Each Envoy for itself: the shared memory of hot restart has one name per machine.
-    command.arg("--disable-hot-restart");
+    let envoy = toolchain::envoy(&mut |step| eprintln!("{step}"))?;
+    let mut command = arranged(Command::new(envoy), file, run);
     // Where the system chooses the admin port, Envoy tells here which.
     command.arg("--admin-address-path").arg(&admin_file);
-    // The default keeps access log lines back for ten seconds.
-    command.args(["--file-flush-interval-msec", "50"]);
-    command.args(&run.arguments);
-    command.envs(run.environment.iter().cloned());
     let mut process = Process::start("envoy", command, directory)?;
     let admin = process.wait_for("Envoy's admin address", START, |_| {
         fs::read_to_string(&admin_file).ok()?.trim().parse().ok()
     })?;
     process.wait_for("Envoy to be ready", START, |_| is_ready(admin).then_some(()))?;
     Ok((process, admin))
+}
+
+/// The command with the arguments of a run.
+pub(crate) fn arranged(mut envoy: Command, file: &Path, run: &Run) -> Command {
+    envoy.arg("--config-path").arg(file);
+    envoy.args(["--concurrency", &run.concurrency.to_string()]);
+    envoy.args(["--log-level", &run.log_level]);
+    // Each Envoy for itself: the shared memory of hot restart has one name per machine.
+    envoy.arg("--disable-hot-restart");
+    // The default keeps access log lines back for ten seconds.
+    envoy.args(["--file-flush-interval-msec", "50"]);
+    envoy.args(&run.arguments);
+    envoy.envs(run.environment.iter().cloned());
+    envoy
 }
 
 /// Whether Envoy accepts this file: `envoy --mode validate`.

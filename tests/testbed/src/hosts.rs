@@ -47,7 +47,7 @@ impl Network {
         let own = &network.name;
         ip(&["link", "add", own, "type", "veth", "peer", "name", "own", "netns", &switch])?;
         ip(&["-n", &switch, "link", "set", "own", "master", "bridge", "up"])?;
-        ip(&["addr", "add", &format!("{}/24", network.address(1)), "dev", own])?;
+        ip(&["addr", "add", &format!("{}/24", network.own()), "dev", own])?;
         ip(&["link", "set", own, "up"])?;
         Ok(network)
     }
@@ -73,11 +73,17 @@ impl Network {
         Ok(host)
     }
 
+    /// This process's own address there.
+    #[must_use]
+    pub const fn own(&self) -> Ipv4Addr {
+        self.address(1)
+    }
+
     fn namespace(&self, name: &str) -> String {
         format!("{}-{name}", self.name)
     }
 
-    fn address(&self, number: u8) -> Ipv4Addr {
+    const fn address(&self, number: u8) -> Ipv4Addr {
         Ipv4Addr::new(10, 77, self.subnet, number)
     }
 }

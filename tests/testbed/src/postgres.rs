@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::hosts::Host;
 use crate::toolchain::{Tell, output};
 use crate::{debian, poll};
 
@@ -34,6 +35,8 @@ const KEEPER: &str = r#"directory=$1; shift; "$@" & server=$!
 pub struct Cluster {
     programs: PathBuf,
     directory: PathBuf,
+    /// A host of its own; else this one.
+    host: Option<Host>,
     port: u16,
     is_durable: bool,
     keeper: Option<Child>,
@@ -45,10 +48,30 @@ impl Cluster {
     /// # Errors
     /// There is no PostgreSQL here, or it does not start; the error says what to install.
     pub fn start(is_durable: bool) -> Result<Self> {
+        Self::start_in(Self::place(is_durable)?)
+    }
+
+    /// The same on a host of its own, whose neighbours may come in.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn start_on(host: Host, is_durable: bool) -> Result<Self> {
         let mut cluster = Self::place(is_durable)?;
+        cluster.host = Some(host);
+        Self::start_in(cluster)
+    }
+
+    fn start_in(mut cluster: Self) -> Result<Self> {
         let data = cluster.data();
         let init = ["-U", "mpgate", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"];
         cluster.tool("initdb", &[&["-D", &data][..], &init].concat())?;
+        if cluster.host.is_some() {
+            let rules = cluster.directory.join("data/pg_hba.conf");
+            fs::File::options()
+                .append(true)
+                .open(rules)?
+                .write_all(b"host all all samenet trust\n")?;
+        }
         cluster.run()?;
         Ok(cluster)
     }
@@ -82,6 +105,7 @@ impl Cluster {
         Ok(Self {
             programs: programs(&mut |step| eprintln!("{step}"))?,
             directory,
+            host: None,
             port,
             is_durable,
             keeper: None,
@@ -99,18 +123,26 @@ impl Cluster {
         server.args(["-D", &self.data(), "-p", &self.port.to_string()]);
         let sockets = format!("unix_socket_directories={}", self.directory.display());
         let fsync = format!("fsync={}", if self.is_durable { "on" } else { "off" });
-        for setting in [&*sockets, &fsync, "listen_addresses=127.0.0.1", "max_connections=300"] {
+        let listen = format!("listen_addresses={}", self.address());
+        for setting in [&*sockets, &fsync, &listen, "max_connections=300"] {
             server.args(["-c", setting]);
         }
         server.args(["-c", "shared_buffers=32MB", "-c", "log_lock_waits=on"]);
         let mut keeper = Command::new("sh");
-        keeper.args(["-c", KEEPER, "sh"]).arg(&self.directory).arg(server.get_program());
+        keeper.args(["-c", KEEPER, "sh"]).arg(&self.directory);
+        if let Some(host) = &self.host {
+            let within = host.command(server.get_program());
+            keeper.arg(within.get_program()).args(within.get_args());
+        } else {
+            keeper.arg(server.get_program());
+        }
         keeper.args(server.get_args()).stdin(Stdio::piped());
         keeper.envs(server.get_envs().filter_map(|(name, value)| Some((name, value?))));
         keeper.stdout(log.try_clone()?).stderr(log);
         self.keeper = Some(keeper.spawn().context("a shell")?);
         let port = self.port.to_string();
-        let ready = ["-q", "-h", "127.0.0.1", "-p", &port, "-U", "mpgate", "-d", "postgres"];
+        let host = self.address().to_string();
+        let ready = ["-q", "-h", &host, "-p", &port, "-U", "mpgate", "-d", "postgres"];
         poll::until("PostgreSQL's answer", START, || self.tool("pg_isready", &ready).ok())
             .with_context(|| fs::read_to_string(self.directory.join("log")).unwrap_or_default())?;
         Ok(())
@@ -131,10 +163,16 @@ impl Cluster {
     /// The URL of a database.
     #[must_use]
     pub fn url(&self, name: &str) -> String {
-        format!("postgres://mpgate@127.0.0.1:{}/{name}", self.port)
+        // On the network control asks for TLS, unless it is told otherwise.
+        let clear = if self.host.is_some() { "?sslmode=disable" } else { "" };
+        format!("postgres://mpgate@{}:{}/{name}{clear}", self.address(), self.port)
     }
 
-    /// The port of the loopback interface that it listens on.
+    fn address(&self) -> Ipv4Addr {
+        self.host.as_ref().map_or(Ipv4Addr::LOCALHOST, Host::address)
+    }
+
+    /// The port that it listens on.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port

@@ -7,6 +7,7 @@
 mod cases;
 mod clock;
 mod feed;
+mod fleet;
 mod line;
 mod load;
 mod pace;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+pub use fleet::play as play_fleet;
 pub use line::{Line, Seen};
 pub use load::Tally;
 pub use probes::{PROMISE, Revoked};

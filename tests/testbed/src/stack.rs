@@ -352,7 +352,7 @@ pub fn purchase_body() -> Value {
     })
 }
 
-fn seed(control: &Control) -> Result<[IssuedKey; 2]> {
+pub(crate) fn seed(control: &Control) -> Result<[IssuedKey; 2]> {
     control.create_consumer(CONSUMER)?;
     control.create_stream(CONSUMER, SHOP, None, "none")?;
     control.create_stream(CONSUMER, CLUB, None, "replace(GA4_API_SECRET)")?;

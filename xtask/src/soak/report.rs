@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use mpgate_testbed::soak::{CASES, FirstLoad, Outcome, Turns, Weight};
+use mpgate_testbed::soak::{FirstLoad, Outcome, Turns, Weight};
 use serde_json::{Value, json};
 
 use super::Figures;
@@ -141,12 +141,12 @@ fn table(outcomes: &[Outcome]) -> String {
          |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
     );
     for outcome in outcomes {
-        let what = CASES.iter().find(|case| case.name == outcome.case).map_or("", |case| case.what);
         let (genuine, revoked) = (&outcome.genuine, &outcome.revoked);
         // A String takes everything.
         let _written = writeln!(
             text,
-            "| {what} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            outcome.what,
             outcome.workers,
             outcome.disturbances,
             genuine.sent,

@@ -9,6 +9,12 @@ use crate::names::PrincipalId;
 use crate::store::Stored;
 use crate::store::row::{self, Columns as _};
 
+/// The server's clock: the replicas' own may differ.
+pub(super) async fn now_millis(connection: &mut PgConnection) -> Stored<i64> {
+    let sql = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+    Ok(sqlx::query_scalar(sql).fetch_one(connection).await?)
+}
+
 pub(super) async fn list(connection: &mut PgConnection, since: Seconds) -> Stored<Vec<Gateway>> {
     let rows = sqlx::query(
         "SELECT * FROM gateways WHERE last_seen_time >= $1 ORDER BY principal_id, instance",
@@ -30,7 +36,8 @@ pub(super) async fn put(connection: &mut PgConnection, gateways: &[Gateway]) -> 
                  consumers = excluded.consumers, revision = excluded.revision,
                  last_seen_time = excluded.last_seen_time
              WHERE (excluded.last_seen_time, excluded.revision)
-                 >= (gateways.last_seen_time, gateways.revision)",
+                 >= (gateways.last_seen_time, gateways.revision)
+                 OR gateways.last_seen_time > extract(epoch FROM clock_timestamp())",
         )
         .bind(gateway.id.principal.as_str())
         .bind(&gateway.id.instance)

@@ -180,6 +180,10 @@ impl Read for Session {
         self.health.within(audit::request(&mut self.transaction, principal, request_id)).await
     }
 
+    async fn now_millis(&mut self) -> Stored<i64> {
+        self.health.within(gateways::now_millis(&mut self.transaction)).await
+    }
+
     async fn gateways(&mut self, since: Seconds) -> Stored<Vec<Gateway>> {
         self.health.within(gateways::list(&mut self.transaction, since)).await
     }

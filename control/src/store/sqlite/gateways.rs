@@ -33,7 +33,8 @@ pub(super) async fn put(connection: &mut SqliteConnection, gateways: &[Gateway])
                  consumers = excluded.consumers, revision = excluded.revision,
                  last_seen_time = excluded.last_seen_time
              WHERE (excluded.last_seen_time, excluded.revision)
-                 >= (gateways.last_seen_time, gateways.revision)",
+                 >= (gateways.last_seen_time, gateways.revision)
+                 OR gateways.last_seen_time > unixepoch()",
         )
         .bind(gateway.id.principal.as_str())
         .bind(&gateway.id.instance)

@@ -15,6 +15,7 @@ use crate::names::PrincipalId;
 use crate::store::{
     Count, DoneRequest, FeedRows, InUse, Read, Standing, Stored, Write, announce, row,
 };
+use crate::time;
 
 /// A transaction; dropped, it changes nothing.
 pub(super) struct Session {
@@ -159,6 +160,10 @@ impl Read for Session {
         request_id: &str,
     ) -> Stored<Option<DoneRequest>> {
         audit::request(&mut self.transaction, principal, request_id).await
+    }
+
+    async fn now_millis(&mut self) -> Stored<i64> {
+        Ok(time::now_millis())
     }
 
     async fn gateways(&mut self, since: Seconds) -> Stored<Vec<Gateway>> {

@@ -154,6 +154,14 @@ pub(super) async fn gateways_are_remembered_for_a_while(store: &Arc<dyn Store>) 
     let forgotten = write.forget_gateways(NOW + 1).await.expect("an answer");
     assert_eq!(forgotten, [gateway("a", 0, 0).id]);
     assert_eq!(write.gateways(0).await.expect("an answer").len(), 1);
+
+    // A clock that was ahead and was put right again.
+    let now = write.now_millis().await.expect("a clock").div_euclid(1_000);
+    for (last_seen_time, revision) in [(now + 3_600, 8), (now - 1, 9)] {
+        write.put_gateways(&[gateway("c", revision, last_seen_time)]).await.expect("it");
+        let found = write.gateways(now - 1).await.expect("an answer");
+        assert_eq!(found, [gateway("c", revision, last_seen_time)]);
+    }
 }
 
 pub(super) async fn a_request_is_remembered(store: &Arc<dyn Store>) {

@@ -74,7 +74,7 @@ impl Tally {
         *place.entry(told).or_default() += 1;
     }
 
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.sent += other.sent;
         self.accepted += other.accepted;
         self.closed += other.closed;

@@ -44,6 +44,20 @@ pub struct Revoked {
     pub told: Vec<String>,
 }
 
+impl Revoked {
+    /// The same keys, tried elsewhere.
+    pub(super) fn add(&mut self, other: Self) {
+        self.keys = self.keys.max(other.keys);
+        self.tries += other.tries;
+        self.accepted += other.accepted;
+        self.late += other.late;
+        self.in_force = self.in_force.max(other.in_force);
+        self.unavailable += other.unavailable;
+        self.lost += other.lost;
+        self.told.extend(other.told);
+    }
+}
+
 struct Watched {
     id: u64,
     name: String,

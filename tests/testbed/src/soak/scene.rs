@@ -35,6 +35,8 @@ const LINES: usize = 12;
 pub struct Outcome {
     /// The case's name.
     pub case: &'static str,
+    /// What happens, in a few words.
+    pub what: &'static str,
     /// Envoy's workers.
     pub workers: u32,
     /// How often the disturbance was made.
@@ -198,6 +200,7 @@ impl Scene {
         });
         Ok(Outcome {
             case: case.name,
+            what: case.what,
             workers: self.plan.workers,
             disturbances: self.disturbances,
             genuine,
