@@ -4,6 +4,7 @@ use anyhow::Result;
 use mpgate_testbed::toolchain::{self, WASM_TARGET};
 use mpgate_testbed::{artifacts, postgres, prometheus, python};
 
+use crate::dist::Part;
 use crate::release;
 use crate::steps::{Steps, cargo};
 use crate::terminal::Terminal;
@@ -44,18 +45,24 @@ pub(crate) fn setup(steps: &mut Steps) -> Result<()> {
     steps.step("set-up", || {
         let mut tell = |step: &str| println!("  {step}");
         toolchain::c_compiler()?;
-        toolchain::wasm_target(&mut tell)?;
+        toolchain::rust_target(WASM_TARGET, &mut tell)?;
         let envoy = toolchain::envoy(&mut tell)?;
         println!("  Envoy {} at {}", toolchain::ENVOY_VERSION, envoy.display());
         Ok(())
     })
 }
 
-/// What the filter needs, and no Envoy.
-pub(crate) fn setup_module(steps: &mut Steps) -> Result<()> {
+/// What a release needs, and no Envoy.
+pub(crate) fn setup_release(parts: &[Part], steps: &mut Steps) -> Result<()> {
     steps.step("set-up", || {
-        toolchain::c_compiler()?;
-        toolchain::wasm_target(&mut |step| println!("  {step}"))
+        for part in parts {
+            match part {
+                Part::Module => toolchain::c_compiler()?,
+                Part::Control => toolchain::musl_compiler()?,
+            }
+            toolchain::rust_target(part.package().1, &mut |step| println!("  {step}"))?;
+        }
+        Ok(())
     })
 }
 

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use mpgate_testbed::toolchain::{self, WASM_TARGET};
 
 use self::sbom::Artefact;
-use crate::build::setup_module;
+use crate::build::setup_release;
 use crate::oci;
 use crate::release::{self, CONTROL_TARGET, Source, VERSION, sha256, told};
 use crate::steps::Steps;
@@ -66,7 +67,8 @@ impl Part {
         }
     }
 
-    const fn package(self) -> (&'static str, &'static str) {
+    /// Its package, and what that is built for.
+    pub(crate) const fn package(self) -> (&'static str, &'static str) {
         match self {
             Self::Module => ("mpgate", WASM_TARGET),
             Self::Control => ("mpgate-control", CONTROL_TARGET),
@@ -83,7 +85,7 @@ pub(crate) fn run(options: &Options, terminal: Terminal) -> Result<()> {
     let target = toolchain::target_directory();
     let directory = options.directory.clone().unwrap_or_else(|| target.join("dist"));
     let mut steps = Steps::new(terminal, 2 + parts.len());
-    setup_module(&mut steps)?;
+    setup_release(&parts, &mut steps)?;
     let built = build(&parts, &source, &target, &mut steps)?;
     let files = steps
         .step("images, bills of materials and sums", || collect(&source, &built, &directory))?;
@@ -105,7 +107,7 @@ pub(crate) fn images(directory: Option<&Path>, terminal: Terminal) -> Result<()>
     let target = toolchain::target_directory();
     let directory = directory.map_or_else(|| target.join("oci"), Path::to_owned);
     let mut steps = Steps::new(terminal, 4);
-    setup_module(&mut steps)?;
+    setup_release(&Part::ALL, &mut steps)?;
     let built = build(&Part::ALL, &source, &target, &mut steps)?;
     let written = steps.step("images", || {
         fs::create_dir_all(&directory)?;
@@ -156,6 +158,7 @@ pub(crate) fn collect(
     for (part, file) in built {
         if *part == Part::Control {
             is_static(file)?;
+            starts(file)?;
         }
         let bytes = fs::read(file).with_context(|| file.display().to_string())?;
         names_no_place(&bytes, &source.root).with_context(|| file.display().to_string())?;
@@ -189,7 +192,7 @@ pub(crate) fn collect(
 pub(crate) fn names_no_place(bytes: &[u8], root: &Path) -> Result<()> {
     let home = std::env::home_dir();
     let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let rust = told(std::process::Command::new("rustc").args(["--print", "sysroot"]))?;
+    let rust = told(Command::new("rustc").args(["--print", "sysroot"]))?;
     let places = [Some(root.to_owned()), home, cargo, Some(PathBuf::from(rust))];
     for place in places.into_iter().flatten() {
         let place = place.to_string_lossy().into_owned();
@@ -220,6 +223,13 @@ fn is_static(program: &Path) -> Result<()> {
             bail!("{} asks for a loader: it is not static", program.display());
         }
     }
+    Ok(())
+}
+
+/// Whether a program starts at all, and is the one of this version.
+fn starts(program: &Path) -> Result<()> {
+    let told = told(Command::new(program).arg("--version").env_clear())?;
+    ensure!(told == format!("mpgate {VERSION}"), "{} says '{told}'", program.display());
     Ok(())
 }
 

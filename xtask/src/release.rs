@@ -13,8 +13,8 @@ use crate::time;
 /// The version of all of the workspace.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What control is built for. Static, with glibc: rustup's musl target would be one download more.
-pub(crate) const CONTROL_TARGET: &str = "x86_64-unknown-linux-gnu";
+/// What control is built for: static, and with a resolver that loads nothing of the machine it runs on (decision 15).
+pub(crate) const CONTROL_TARGET: &str = "x86_64-unknown-linux-musl";
 
 /// A checkout.
 pub(crate) struct Source {
@@ -84,7 +84,7 @@ pub(crate) fn places(root: &Path, target: &Path) -> Result<Vec<(PathBuf, String)
 /// Builds the module of a checkout as it is shipped.
 pub(crate) fn module(root: &Path, target: &Path) -> Result<PathBuf> {
     let arguments = ["--release", "--target", WASM_TARGET, "--package", "mpgate", "--lib"];
-    build(root, target, &arguments, &[])?;
+    build(root, target, &arguments)?;
     Ok(target.join(WASM_TARGET).join("release/mpgate.wasm"))
 }
 
@@ -92,26 +92,25 @@ pub(crate) fn module(root: &Path, target: &Path) -> Result<PathBuf> {
 pub(crate) fn control(root: &Path, target: &Path) -> Result<PathBuf> {
     let arguments =
         ["--profile", "service", "--target", CONTROL_TARGET, "--package", "mpgate-control"];
-    let arguments = [&arguments[..], &["--bin", "mpgate"]].concat();
-    build(root, target, &arguments, &["-Ctarget-feature=+crt-static"])?;
+    build(root, target, &[&arguments[..], &["--bin", "mpgate"]].concat())?;
     Ok(target.join(CONTROL_TARGET).join("service/mpgate"))
 }
 
-fn build(root: &Path, target: &Path, arguments: &[&str], flags: &[&str]) -> Result<()> {
+fn build(root: &Path, target: &Path, arguments: &[&str]) -> Result<()> {
     let places = places(root, target)?;
     let remapped = |flag: &str| {
         let each = places.iter().map(|(from, to)| format!("{flag}={}={to}", from.display()));
         each.collect::<Vec<_>>()
     };
-    let mut rust = remapped("--remap-path-prefix");
-    rust.extend(flags.iter().map(|&flag| flag.to_owned()));
+    let rust = remapped("--remap-path-prefix");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.current_dir(root).args(["build", "--locked"]).args(arguments);
     command.arg("--target-dir").arg(target);
     command.env("CARGO_ENCODED_RUSTFLAGS", rust.join("\u{1f}"));
-    // SQLite and ring are C.
-    command.env("CFLAGS", remapped("-ffile-prefix-map").join(" "));
+    // SQLite, ring and the allocator are C. A place may have a space in its name.
+    let c: Vec<_> = remapped("-ffile-prefix-map").iter().map(|flag| format!("'{flag}'")).collect();
+    command.env("CFLAGS", c.join(" ")).env("CC_SHELL_ESCAPED_FLAGS", "1");
     let status = process::run(command)?;
     ensure!(status.success(), "cargo build {} ended with {status}", arguments.join(" "));
     Ok(())

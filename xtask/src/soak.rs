@@ -29,6 +29,7 @@ Examples:
   cargo xtask soak --case memory --case first-load  what a list costs
   cargo xtask soak --case fleet --workers 2         three gateways, two controls, PostgreSQL: each a host of its own
   cargo xtask soak --case series                    how many series strangers make
+  cargo xtask soak --case two-builds                a release, twice, from two checkouts
   cargo xtask soak --write docs/promises.md        the table, in its place in that file";
 
 #[derive(clap::Args)]
@@ -99,7 +100,7 @@ impl Row {
             Row::Fleet => {
                 "three gateways, two controls, one PostgreSQL, each a host of its own (needs root)"
             }
-            Row::TwoBuilds => "whether two checkouts give the same module, byte for byte",
+            Row::TwoBuilds => "whether two checkouts give the same release, byte for byte",
         }
     }
 }
@@ -186,7 +187,7 @@ fn play(options: &Options, terminal: Terminal) -> Result<Figures> {
                     figures.outcomes.extend(play_fleet(plan, |outcome| tell(outcome, terminal))?);
                 }
             }
-            Row::TwoBuilds => twice::run(&[Part::Module], terminal)?,
+            Row::TwoBuilds => twice::run(&Part::ALL, terminal)?,
         }
     }
     Ok(figures)

@@ -54,18 +54,18 @@ pub fn envoy(tell: Tell<'_>) -> Result<PathBuf> {
     Ok(kept)
 }
 
-/// Adds the wasm target if the toolchain lacks it.
+/// Adds a target if the toolchain lacks it.
 ///
 /// # Errors
 /// It is missing and rustup cannot add it.
-pub fn wasm_target(tell: Tell<'_>) -> Result<()> {
+pub fn rust_target(target: &str, tell: Tell<'_>) -> Result<()> {
     let sysroot = output("rustc", &["--print", "sysroot"], "Rust, by https://rustup.rs")?;
-    let library = Path::new(sysroot.trim()).join("lib/rustlib").join(WASM_TARGET).join("lib");
+    let library = Path::new(sysroot.trim()).join("lib/rustlib").join(target).join("lib");
     if library.exists() {
         return Ok(());
     }
-    tell(&format!("adding the {WASM_TARGET} target (rustup)"));
-    output("rustup", &["target", "add", WASM_TARGET], "rustup, by https://rustup.rs")?;
+    tell(&format!("adding the {target} target (rustup)"));
+    output("rustup", &["target", "add", target], "rustup, by https://rustup.rs")?;
     Ok(())
 }
 
@@ -76,6 +76,17 @@ pub fn wasm_target(tell: Tell<'_>) -> Result<()> {
 pub fn c_compiler() -> Result<()> {
     let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
     output(&compiler, &["--version"], "a C compiler (Debian: apt install gcc libc6-dev)")?;
+    Ok(())
+}
+
+/// The same for a static program.
+///
+/// # Errors
+/// It is not there.
+pub fn musl_compiler() -> Result<()> {
+    let chosen = std::env::var("CC_x86_64_unknown_linux_musl");
+    let compiler = chosen.unwrap_or_else(|_| "musl-gcc".to_owned());
+    output(&compiler, &["--version"], "musl's C compiler (Debian: apt install musl-tools)")?;
     Ok(())
 }
 

@@ -156,7 +156,7 @@ fn program(layer: &Path, name: &str, write: impl FnOnce(&Path) -> Result<()>) ->
 
 /// This machine's toolchain, with the module's target.
 fn sysroot() -> Result<String> {
-    toolchain::wasm_target(&mut |step| println!("  {step}"))?;
+    toolchain::rust_target(toolchain::WASM_TARGET, &mut |step| println!("  {step}"))?;
     let mut rustc = Command::new("rustc");
     let told = output(rustc.current_dir(toolchain::root()).args(["--print", "sysroot"]))?;
     Ok(told.trim().to_owned())

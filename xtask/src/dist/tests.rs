@@ -1,7 +1,5 @@
 //! Cheap parts of a release: the module that the other steps built, and the bills of materials.
 
-use std::process::Command;
-
 use mpgate_testbed::{artifacts, python};
 use serde_json::Value;
 
@@ -91,4 +89,19 @@ if validator.is_valid(bill):
     let told =
         Command::new(python).args(["-c", VALIDATE]).args(files).output().expect("Python runs");
     assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+}
+
+#[test]
+fn a_program_that_asks_for_a_loader_is_found() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let source = directory.path().join("hello.rs");
+    fs::write(&source, "fn main() {}").expect("a file");
+    for (flag, expected) in [("+crt-static", true), ("-crt-static", false)] {
+        let program = directory.path().join(flag);
+        let mut rustc = Command::new("rustc");
+        rustc.args([&format!("-Ctarget-feature={flag}"), "-o"]);
+        told(rustc.arg(&program).arg(&source)).expect("a program");
+        assert_eq!(is_static(&program).is_ok(), expected, "{flag}");
+    }
+    is_static(&source).expect_err("no program");
 }

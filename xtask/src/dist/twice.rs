@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use mpgate_testbed::toolchain;
 
 use super::{Part, collect};
-use crate::build::setup_module;
+use crate::build::setup_release;
 use crate::release::{Source, told};
 use crate::steps::Steps;
 use crate::terminal::Terminal;
@@ -17,7 +17,7 @@ use crate::terminal::Terminal;
 /// Builds these parts of HEAD twice and compares all files.
 pub(crate) fn run(parts: &[Part], terminal: Terminal) -> Result<()> {
     let mut steps = Steps::new(terminal, 4);
-    setup_module(&mut steps)?;
+    setup_release(parts, &mut steps)?;
     let parent = toolchain::target_directory();
     fs::create_dir_all(&parent)?;
     let work = tempfile::Builder::new().prefix("twice-").tempdir_in(parent)?;
