@@ -21,6 +21,8 @@ pub(crate) struct Gate {
     pub(crate) meters: Meters,
     pub(crate) counted: Counted,
     pub(crate) watch: Watch,
+    /// Where targets are written, one after the other.
+    pub(crate) written: RefCell<Vec<u8>>,
     /// Since they were last told to all.
     unknown: RefCell<UnknownSecrets>,
     policy: RefCell<Rc<Policy>>,
@@ -49,6 +51,7 @@ impl Gate {
             meters: Meters::new(&settings),
             counted: Counted::of(&settings),
             watch: Watch::default(),
+            written: RefCell::default(),
             unknown: RefCell::default(),
             freshness: Cell::default(),
             available: Cell::default(),
@@ -129,8 +132,12 @@ impl Gate {
 
     /// Whether a list is there, and the streams. A claim that does not fit what was seen at the last
     /// tick gets another look first, so that a new stream is served as soon as its key.
-    pub(crate) fn standing(&self, claim: &Claim<'_>) -> (Availability, Rc<Policy>) {
-        let is_old = host::uptime().saturating_sub(self.refreshed_at.get()) > REFRESHED;
+    pub(crate) fn standing(
+        &self,
+        claim: &Claim<'_>,
+        uptime: Duration,
+    ) -> (Availability, Rc<Policy>) {
+        let is_old = uptime.saturating_sub(self.refreshed_at.get()) > REFRESHED;
         let is_available = self.available.get() == Availability::InForce;
         if is_old || !is_available || self.policy.borrow().misses(claim) {
             self.refresh();
@@ -140,7 +147,7 @@ impl Gate {
 }
 
 /// Reads an upstream's secret from the environment that `vm_config` lets the module see.
-fn upstream_secret(name: &EnvName) -> Option<Secret> {
+fn upstream_secret(name: &EnvName) -> Option<Secret<'static>> {
     let value = std::env::var_os(name.as_str())?.into_encoded_bytes();
     (!value.is_empty()).then(|| Secret::new(value))
 }

@@ -54,7 +54,7 @@ impl Meters {
 
     /// Counts a request and its events.
     pub(crate) fn count(&self, decision: &Decision<'_>) {
-        self.of_sender(decision.sender.as_deref(), |of_sender, sender| {
+        self.of_sender(decision.sender, |of_sender, sender| {
             self.count_request(of_sender, sender, decision);
             self.count_events(of_sender, sender, decision);
         });
@@ -62,7 +62,7 @@ impl Meters {
 
     fn count_request(&self, of_sender: &mut OfSender, sender: &str, decision: &Decision<'_>) {
         let (outcome, reason) = (decision.outcome, decision.reason);
-        let stream = decision.stream.as_deref();
+        let stream = decision.stream;
         let label = || stream.map_or(UNKNOWN, |stream| self.streams.label(stream));
         let stream = stream.unwrap_or(UNKNOWN);
         entry(&mut of_sender.requests, stream, label, |ids, stream| {

@@ -43,9 +43,9 @@ impl Counted {
         }))
     }
 
-    pub(crate) fn note(&self, decision: &Decision<'_>, now: Duration) {
+    pub(crate) fn note(&self, decision: &Decision<'_>, now: Duration, uptime: Duration) {
         if let Some(usage) = &self.0 {
-            usage.borrow_mut().note(decision, now.as_secs(), milliseconds());
+            usage.borrow_mut().note(decision, now.as_secs(), milliseconds(uptime));
         }
     }
 }
@@ -69,7 +69,7 @@ impl Reporter {
             return;
         };
         let mut usage = usage.borrow_mut();
-        let Some((sequence, body)) = usage.due(milliseconds()) else {
+        let Some((sequence, body)) = usage.due(milliseconds(host::uptime())) else {
             return;
         };
         let (cluster, authority) = (&control.cluster, &control.authority);
@@ -78,7 +78,7 @@ impl Reporter {
             self.asked = Some((token, sequence));
         } else {
             self.gate.meters.count_report(Heard::Failed);
-            usage.conclude(sequence, Heard::Failed, milliseconds());
+            usage.conclude(sequence, Heard::Failed, milliseconds(host::uptime()));
         }
     }
 
@@ -92,7 +92,7 @@ impl Reporter {
         let heard = Heard::of(&status);
         self.gate.meters.count_report(heard);
         if let Some(usage) = &self.gate.counted.0 {
-            usage.borrow_mut().conclude(sequence, heard, milliseconds());
+            usage.borrow_mut().conclude(sequence, heard, milliseconds(host::uptime()));
         }
         if heard == Heard::Refused {
             log::error!("control refused a report of what was counted; it is dropped");
@@ -108,7 +108,6 @@ impl Reporter {
     }
 }
 
-/// This VM's own time.
-fn milliseconds() -> u64 {
-    u64::try_from(host::uptime().as_millis()).unwrap_or(u64::MAX)
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -39,6 +39,6 @@ impl HttpContext for StatusStream {
         let answer = status_answer(request, &status);
         // A secret that was sent here by mistake is not logged.
         host::set_request_header(":path", request.path());
-        host::respond(answer.status, &answer.headers, &answer.body)
+        host::respond(answer.status, answer.headers, &answer.body)
     }
 }

@@ -2,8 +2,8 @@
 //! only where the guard asks for it, and read once, when all of it is here.
 
 use std::rc::Rc;
-use std::time::Duration;
 
+use mpgate_contract::Digest;
 use mpgate_guard::{
     Action as Verb, Arrival, BODY_BYTES_MAX, Claim, Decision, Forward, Known, Peer, Request,
     Ruling, Standing, VerdictWord, decide,
@@ -18,15 +18,21 @@ use crate::meters;
 pub(crate) struct Stream {
     gate: Rc<Gate>,
     context: u32,
-    /// The head of a request whose body is awaited, and how much of that is here.
-    held: Option<(Head, usize)>,
+    /// A request whose body is awaited.
+    held: Option<Held>,
     /// What the bytes of a body are counted in that passes.
     body_bytes: Option<u32>,
     is_written_anew: bool,
     guards_answer: bool,
 }
 
-type Head = Vec<(String, Vec<u8>)>;
+/// The head of a request, and what is known of it.
+struct Held {
+    head: Vec<(String, Vec<u8>)>,
+    digest: Option<Digest>,
+    /// How much of its body is here.
+    bytes: usize,
+}
 
 impl Stream {
     pub(crate) const fn new(gate: Rc<Gate>, context: u32) -> Self {
@@ -41,43 +47,39 @@ impl Stream {
     }
 
     /// Decides and acts, or holds the request until its body is here.
-    fn rule(&mut self, head: Head, arrival: Arrival<'_>, here: usize) -> Action {
-        let claim = Claim::read(Request { headers: &head }, &self.gate.settings);
-        let now = host::now();
-        match self.decide(&claim, arrival, now) {
+    fn rule(&mut self, held: Held, arrival: Arrival<'_>) -> Action {
+        let gate = Rc::clone(&self.gate);
+        let claim = Claim::read(Request { headers: &held.head }, &gate.settings);
+        let claim = claim.with_digest(held.digest);
+        let (now, uptime) = (host::now(), host::uptime());
+        let (list, policy) = gate.standing(&claim, uptime);
+        let wanted = policy.judges(&claim).then(|| claim.digest()).flatten();
+        let known = match wanted {
+            Some(digest) => gate.list.lookup(digest).known(digest),
+            None => Ok(None),
+        };
+        let peer = known.as_ref().map_or_else(|_| Peer::default(), |known| peer(known.as_ref()));
+        let standing = Standing { list, policy: &policy, known, peer, now };
+        match decide(&claim, &standing, &gate.settings, arrival) {
             Ruling::Decided(decision) => {
-                self.gate.counted.note(&decision, now);
-                self.gate.note_unknown(&claim, &decision, now);
-                self.count_body(&decision, arrival, here);
+                gate.counted.note(&decision, now, uptime);
+                gate.note_unknown(&claim, &decision, now);
+                self.count_body(&decision, arrival, held.bytes);
                 self.act(&decision, &claim)
             }
             Ruling::Probed(answer) => {
                 host::set_filter_state("mpgate.action", "answer");
                 host::set_filter_state("mpgate.verdict", "probe");
                 host::set_request_header(":path", claim.path());
-                host::respond(answer.status, &answer.headers, &answer.body)
+                host::respond(answer.status, answer.headers, &answer.body)
             }
             Ruling::WantsBody => {
-                self.gate.watch.expects_body(self.context, host::uptime());
-                self.held = Some((head, 0));
+                gate.watch.expects_body(self.context, uptime);
+                let digest = claim.digest().copied();
+                self.held = Some(Held { digest, ..held });
                 Action::Pause
             }
         }
-    }
-
-    fn decide<'a>(&self, claim: &Claim<'a>, arrival: Arrival<'_>, now: Duration) -> Ruling<'a> {
-        let gate = &self.gate;
-        let (list, policy) = gate.standing(claim);
-        let known = match claim.digest() {
-            Some(digest) => gate.list.lookup(digest).known(digest),
-            None => Ok(None),
-        };
-        let peer = match &known {
-            Ok(Some(known)) if Known::asks_for_peer(known) => peer(),
-            _ => Peer::default(),
-        };
-        let standing = Standing { list, policy: &policy, known, peer, now };
-        decide(claim, standing, &gate.settings, arrival)
     }
 
     /// What was held is counted now, and what is still coming as it passes.
@@ -86,7 +88,7 @@ impl Stream {
         if decision.verdict == VerdictWord::Passed || (is_all && here == 0) {
             return;
         }
-        let id = self.gate.meters.body_bytes(decision.sender.as_deref());
+        let id = self.gate.meters.body_bytes(decision.sender);
         meters::add(id, here);
         self.body_bytes = id.filter(|_| !is_all);
     }
@@ -99,19 +101,21 @@ impl Stream {
             Verb::Answer(answer) => {
                 // What is logged or traced from here on has no query, and so no secret.
                 host::set_request_header(":path", claim.path());
-                host::respond(answer.status, &answer.headers, &answer.body)
+                host::respond(answer.status, answer.headers, &answer.body)
             }
         }
     }
 
     fn forward(&mut self, forward: &Forward<'_>) -> Action {
         self.guards_answer = forward.guards_answer;
-        self.is_written_anew = forward.path.is_some();
+        self.is_written_anew = forward.target.is_some();
         for name in &forward.remove_headers {
             host::remove_request_header(name);
         }
-        if let Some(path) = &forward.path {
-            host::set_request_header(":path", path);
+        if let Some(target) = &forward.target {
+            let mut written = self.gate.written.borrow_mut();
+            target.write(&mut written);
+            host::set_request_header(":path", &written);
         }
         if let Some(content_type) = forward.content_type {
             host::remove_request_header("content-type");
@@ -125,11 +129,11 @@ impl Stream {
 
     /// All of the body is here.
     fn complete(&mut self) -> Action {
-        let Some((head, bytes)) = self.held.take() else {
+        let Some(held) = self.held.take() else {
             return Action::Continue;
         };
-        let body = host::request_body(bytes);
-        self.rule(head, Arrival::Whole(&body), bytes)
+        let body = host::request_body(held.bytes);
+        self.rule(held, Arrival::Whole(&body))
     }
 }
 
@@ -138,19 +142,21 @@ impl Context for Stream {}
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, is_all: bool) -> Action {
         let arrival = if is_all { Arrival::Whole(&[]) } else { Arrival::Coming };
-        self.rule(host::request_headers(), arrival, 0)
+        self.rule(Held { head: host::request_headers(), digest: None, bytes: 0 }, arrival)
     }
 
     fn on_http_request_body(&mut self, bytes: usize, is_all: bool) -> Action {
-        let Some((_, here)) = &mut self.held else {
+        let Some(held) = &mut self.held else {
             meters::add(self.body_bytes, bytes);
             return Action::Continue;
         };
         self.gate.watch.saw_body();
-        *here = bytes;
+        held.bytes = bytes;
         if bytes > BODY_BYTES_MAX {
-            let head = self.held.take().map(|(head, _)| head).unwrap_or_default();
-            return self.rule(head, Arrival::TooLarge, bytes);
+            return match self.held.take() {
+                Some(held) => self.rule(held, Arrival::TooLarge),
+                None => Action::Continue,
+            };
         }
         if is_all { self.complete() } else { Action::Pause }
     }
@@ -213,9 +219,9 @@ fn mark(decision: &Decision<'_>, claim: &Claim<'_>) {
     let events = (events > 0).then(|| events.to_string());
     let told = [
         ("mpgate.reason", decision.reason.map(mpgate_guard::Reason::label)),
-        ("mpgate.sender", decision.sender.as_deref()),
-        ("mpgate.key", decision.key_id.as_deref()),
-        ("mpgate.stream", decision.stream.as_deref()),
+        ("mpgate.sender", decision.sender),
+        ("mpgate.key", decision.key_id),
+        ("mpgate.stream", decision.stream),
         ("mpgate.events", events.as_deref()),
         ("mpgate.trace_id", claim.trace_id()),
     ];
@@ -226,9 +232,14 @@ fn mark(decision: &Decision<'_>, claim: &Claim<'_>) {
     }
 }
 
-fn peer() -> Peer {
-    Peer {
-        source: Peer::address(&host::source_address()),
-        certificate_names: host::certificate_names(),
+/// As much of the other end as the key's grant asks for.
+fn peer(known: Option<&Known>) -> Peer {
+    let mut peer = Peer::default();
+    if known.is_some_and(Known::asks_for_source) {
+        peer.source = Peer::address(&host::source_address());
     }
+    if known.is_some_and(Known::asks_for_certificate) {
+        peer.certificate_names = host::certificate_names();
+    }
+    peer
 }

@@ -21,7 +21,7 @@ pub const TOKEN_BYTES_MAX: usize = 256;
 
 /// A secret on its one way out: serialised into the answer that creates it, or written to a terminal
 /// or a private file. It is issued by us, so it is ASCII.
-pub struct Shown(Secret);
+pub struct Shown(Secret<'static>);
 
 /// A new API key's id, the digest to store, and the secret to show once.
 pub struct IssuedKey {

@@ -69,7 +69,7 @@ pub fn check(bytes: &[u8]) {
                 now: Duration::from_hours(490_896),
             };
             for arrival in [Arrival::Coming, Arrival::TooLarge, Arrival::Whole(body)] {
-                match decide(&claim, standing(), settings, arrival) {
+                match decide(&claim, &standing(), settings, arrival) {
                     Ruling::Probed(_) => panic!("no gate here says whether it is ready"),
                     Ruling::WantsBody => assert!(matches!(arrival, Arrival::Coming)),
                     Ruling::Decided(decision) => check_decision(&decision, &headers),
@@ -89,10 +89,11 @@ fn check_decision(decision: &Decision<'_>, headers: &[(String, Vec<u8>)]) {
         }
     }
     if decision.verdict != VerdictWord::Genuine || decision.outcome != Outcome::Accepted {
-        assert!(forward.path.is_none() && forward.sender.is_none() && !forward.guards_answer);
+        assert!(forward.target.is_none() && forward.sender.is_none() && !forward.guards_answer);
         return;
     }
-    let path = forward.path.as_deref().expect("what is genuine is written anew");
+    let target = forward.target.as_ref().expect("what is genuine is written anew");
+    let path = target.to_vec();
     assert!(path.iter().all(u8::is_ascii_graphic));
     let query = path.splitn(2, |byte| *byte == b'?').nth(1).unwrap_or_default();
     let written = pairs(query).expect("what is written can be read");
@@ -101,7 +102,7 @@ fn check_decision(decision: &Decision<'_>, headers: &[(String, Vec<u8>)]) {
     let [(_, stream)] = streams.as_slice() else {
         panic!("one stream goes on, not {}", streams.len());
     };
-    assert_eq!(Some(stream.as_slice()), decision.stream.as_deref().map(str::as_bytes));
+    assert_eq!(Some(stream.as_slice()), decision.stream.map(str::as_bytes));
     let secrets: Vec<_> = of(b"api_secret").map(|(_, value)| value.as_slice()).collect();
     match stream.as_slice() {
         b"G-REP" => assert_eq!(secrets, [UPSTREAM]),

@@ -81,7 +81,7 @@ pub(super) fn whole(grant: Grant) -> Result<Grant, Refusal> {
 }
 
 /// A secret that somebody else made must be one that nobody guesses.
-pub(super) fn expect_strong(secret: &Secret) -> Result<(), Refusal> {
+pub(super) fn expect_strong(secret: &Secret<'_>) -> Result<(), Refusal> {
     let bytes = secret.expose();
     let rule = if bytes.len() > limits::SECRET_BYTES_MAX {
         "A secret has at most 256 bytes."

@@ -54,7 +54,7 @@ pub enum Streams {
 /// What is adopted: an existing secret, by itself or by what it hashes to.
 pub enum Adopted {
     /// Its owner typed it in.
-    Secret(Secret),
+    Secret(Secret<'static>),
     /// Only the digest is known here.
     Digest(Digest),
 }

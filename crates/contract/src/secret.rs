@@ -4,6 +4,7 @@
 //! The checksum tells a typing error from a forgery. It proves nothing: only the digest does.
 
 use core::fmt;
+use std::borrow::Cow;
 
 use crate::{Digest, KeyId, base62, limits};
 
@@ -12,9 +13,9 @@ const KEY_ID_CHARS: usize = 12;
 const SECRET_CHARS: usize = 43;
 const CHECKSUM_CHARS: usize = 6;
 
-/// A secret in clear. It cannot be printed, serialised, cloned or compared; [`Secret::expose`] is
-/// the only way to its bytes.
-pub struct Secret(Vec<u8>);
+/// A secret in clear, its own or where a request has it. It cannot be printed, serialised, cloned or compared;
+/// [`Secret::expose`] is the only way to its bytes.
+pub struct Secret<'a>(Cow<'a, [u8]>);
 
 /// What the bytes of a presented secret say by themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,11 +28,11 @@ pub enum SecretShape {
     Malformed,
 }
 
-impl Secret {
+impl<'a> Secret<'a> {
     /// Takes these bytes as a secret.
     #[must_use]
-    pub const fn new(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+    pub fn new(bytes: impl Into<Cow<'a, [u8]>>) -> Self {
+        Self(bytes.into())
     }
 
     /// The door: the secret's bytes.
@@ -64,7 +65,7 @@ impl Secret {
     }
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for Secret<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("Secret")
     }
@@ -73,7 +74,7 @@ impl fmt::Debug for Secret {
 /// Makes a secret and its key id from 48 bytes of the operating system's generator: 32 for the
 /// secret, 16 for the id.
 #[must_use]
-pub fn issue(random: &[u8; 48]) -> (KeyId, Secret) {
+pub fn issue(random: &[u8; 48]) -> (KeyId, Secret<'static>) {
     let (secret_bits, id_bits) = random.split_at(32);
     let mut id = String::with_capacity(KEY_ID_CHARS);
     base62::push(&mut id, id_bits, KEY_ID_CHARS);
@@ -84,7 +85,7 @@ pub fn issue(random: &[u8; 48]) -> (KeyId, Secret) {
     let Ok(key_id) = KeyId::parse(&id) else {
         unreachable!("base62::push writes 12 base62 characters")
     };
-    (key_id, Secret(text.into_bytes()))
+    (key_id, Secret::new(text.into_bytes()))
 }
 
 fn issued_key_id(bytes: &[u8]) -> Option<&[u8]> {
@@ -132,7 +133,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    fn text(secret: &Secret) -> String {
+    fn text(secret: &Secret<'_>) -> String {
         String::from_utf8(secret.expose().to_vec()).expect("an issued secret is ASCII")
     }
 
@@ -197,6 +198,6 @@ mod tests {
 
     #[test]
     fn debug_prints_the_type_and_nothing_else() {
-        assert_eq!(format!("{:?}", Secret::new(b"canary".to_vec())), "Secret");
+        assert_eq!(format!("{:?}", Secret::new(&b"canary"[..])), "Secret");
     }
 }

@@ -1,8 +1,9 @@
 //! What the gate says to a sender itself, and what of an upstream's answer may reach one.
 
-use serde::Serialize;
+use core::fmt;
+use core::fmt::Write as _;
 
-use crate::body::Message;
+use crate::body::messages;
 use crate::inspection::Inspection;
 use crate::{Reason, Unreadable, Violation};
 
@@ -12,40 +13,50 @@ pub struct Answer {
     /// HTTP status.
     pub status: u16,
     /// Headers, lower case.
-    pub headers: Vec<(&'static str, &'static str)>,
+    pub headers: &'static [(&'static str, &'static str)],
     /// The body.
     pub body: Vec<u8>,
 }
 
-/// RFC 9457, with the members that some reasons add.
-#[derive(Serialize)]
-struct Problem<'a> {
-    r#type: String,
-    title: &'static str,
-    status: u16,
-    detail: String,
-    reason: &'static str,
-    #[serde(skip_serializing_if = "Vec::is_empty", rename = "validationMessages")]
-    violations: Vec<Message<'a>>,
+/// Room for a problem as it usually is.
+const PROBLEM_BYTES: usize = 384;
+
+type Headers = &'static [(&'static str, &'static str)];
+
+const JSON: Headers = &[("content-type", "application/json"), NO_STORE];
+const NO_STORE: (&str, &str) = ("cache-control", "no-store");
+const PROBLEM: (&str, &str) = ("content-type", "application/problem+json");
+
+/// RFC 9110 11.6.1 wants a challenge; no registered scheme carries a secret in the query.
+const CHALLENGE: (&str, &str) = ("www-authenticate", "ApiSecret realm=\"mpgate\"");
+
+/// The headers of a problem.
+const fn headers_of(status: u16) -> Headers {
+    match status {
+        401 => &[PROBLEM, NO_STORE, CHALLENGE],
+        405 => &[PROBLEM, NO_STORE, ("allow", "POST")],
+        503 => &[PROBLEM, NO_STORE, ("retry-after", "1")],
+        _ => &[PROBLEM, NO_STORE],
+    }
 }
 
 impl Answer {
     /// The refusal for this reason, as `application/problem+json`.
     #[must_use]
     pub fn refusal(reason: Reason) -> Self {
-        Self::problem(reason, reason.detail().to_owned(), &[])
+        Self::problem(reason, format_args!("{}", reason.detail()), &[])
     }
 
     /// The refusal of an event that the grant does not cover; it names the event's place, not its name.
     pub(crate) fn event_not_granted(index: usize) -> Self {
         let reason = Reason::EventNotGranted;
-        Self::problem(reason, format!("events[{index}]: {}", reason.detail()), &[])
+        Self::problem(reason, format_args!("events[{index}]: {}", reason.detail()), &[])
     }
 
     /// The refusal of a body that has no single reading.
     pub(crate) fn unreadable(unreadable: &Unreadable) -> Self {
         let reason = Reason::BodyUnreadable;
-        Self::problem(reason, format!("{} Here: {unreadable}.", reason.detail()), &[])
+        Self::problem(reason, format_args!("{} Here: {unreadable}.", reason.detail()), &[])
     }
 
     /// The refusal of a body that breaks the protocol's rules, with each of them.
@@ -53,7 +64,8 @@ impl Answer {
         inspection.unreadable().map_or_else(
             || {
                 let reason = Reason::ProtocolViolation;
-                Self::problem(reason, reason.detail().to_owned(), inspection.violations())
+                let detail = format_args!("{}", reason.detail());
+                Self::problem(reason, detail, inspection.violations())
             },
             Self::unreadable,
         )
@@ -66,40 +78,35 @@ impl Answer {
 
     /// A document of the gate's own.
     pub(crate) fn json(body: Vec<u8>) -> Self {
-        let headers = vec![("content-type", "application/json"), ("cache-control", "no-store")];
-        Self { status: 200, headers, body }
+        Self { status: 200, headers: JSON, body }
     }
 
     /// A status, and nothing more to learn.
     pub(crate) fn bare(status: u16) -> Self {
-        Self { status, headers: vec![("cache-control", "no-store")], body: Vec::new() }
+        Self { status, headers: &[NO_STORE], body: Vec::new() }
     }
 
     /// What GA4 says to anything.
     pub(crate) const fn accepted_silently() -> Self {
-        Self { status: 204, headers: Vec::new(), body: Vec::new() }
+        Self { status: 204, headers: &[], body: Vec::new() }
     }
 
-    fn problem(reason: Reason, detail: String, violations: &[Violation]) -> Self {
-        let mut headers =
-            vec![("content-type", "application/problem+json"), ("cache-control", "no-store")];
-        match reason.status() {
-            // RFC 9110 11.6.1 wants a challenge; no registered scheme carries a secret in the query.
-            401 => headers.push(("www-authenticate", "ApiSecret realm=\"mpgate\"")),
-            405 => headers.push(("allow", "POST")),
-            503 => headers.push(("retry-after", "1")),
-            _ => {}
+    /// RFC 9457, with the members that some reasons add.
+    fn problem(reason: Reason, detail: fmt::Arguments<'_>, violations: &[Violation]) -> Self {
+        let (status, title, label) = (reason.status(), reason.title(), reason.label());
+        let mut text = String::with_capacity(PROBLEM_BYTES);
+        // A String takes everything, and none of these words has a quotation mark or a backslash.
+        let _written = write!(
+            text,
+            r#"{{"type":"urn:x-mpgate:reason:{label}","title":"{title}","status":{status},"detail":"{detail}","reason":"{label}""#
+        );
+        let mut body = text.into_bytes();
+        if !violations.is_empty() {
+            body.extend(br#","validationMessages":"#);
+            body.extend(messages(violations));
         }
-        let problem = Problem {
-            r#type: format!("urn:x-mpgate:reason:{}", reason.label()),
-            title: reason.title(),
-            status: reason.status(),
-            detail,
-            reason: reason.label(),
-            violations: violations.iter().map(Message::from).collect(),
-        };
-        let body = serde_json::to_vec(&problem).unwrap_or_default();
-        Self { status: reason.status(), headers, body }
+        body.push(b'}');
+        Self { status, headers: headers_of(status), body }
     }
 }
 
@@ -133,6 +140,16 @@ mod tests {
             assert_eq!(body["detail"], reason.detail());
         }
         assert_eq!(Answer::refusal(Reason::Revoked).headers.len(), 2);
+    }
+
+    #[test]
+    fn every_refusal_is_json() {
+        for reason in Reason::ALL {
+            let answer = Answer::refusal(*reason);
+            let body: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
+            assert_eq!(body["detail"], reason.detail());
+            assert_eq!(body.as_object().map(serde_json::Map::len), Some(5));
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! What a request says of itself, before anything is known to be true.
 
+use core::cell::OnceCell;
 use std::borrow::Cow;
 
 use mpgate_contract::{Digest, Secret};
 
 use crate::Settings;
-use crate::query::{self, Pair, decode_liberally};
+use crate::query::{self, Pair, Unreadable, decode_liberally};
 use crate::trace::trace_id;
 
 /// The protocol's paths, exact: Envoy has normalised before the gate sees one.
@@ -32,9 +33,9 @@ pub struct Claim<'a> {
     path: &'a [u8],
     pub(crate) is_post: bool,
     pub(crate) query: Query<'a>,
-    pub(crate) secret: SecretClaim,
+    pub(crate) secret: SecretClaim<'a>,
     /// Headers that carried a secret where the gate looks for one.
-    secret_headers: Vec<&'a str>,
+    secret_headers: [Option<&'static str>; 2],
 }
 
 /// The protocol's two endpoints.
@@ -47,18 +48,37 @@ pub(crate) enum Endpoint {
 /// What the query says. If it could not be read, nothing in it counts.
 pub(crate) enum Query<'a> {
     Unreadable,
-    Read { streams: Vec<StreamClaim<'a>>, others: Vec<Pair<'a>> },
+    Read {
+        streams: StreamsNamed<'a>,
+        /// The query itself: what is read of it seldom is read again, not kept.
+        text: &'a [u8],
+    },
+}
+
+/// The streams that a query names.
+pub(crate) enum StreamsNamed<'a> {
+    None,
+    One(StreamClaim<'a>),
+    Several { has_app: bool },
+}
+
+/// A parameter, by what it is to the gate.
+pub(crate) enum Part<'a> {
+    Secret(Cow<'a, [u8]>),
+    Stream(StreamClaim<'a>),
+    Other(Pair<'a>),
 }
 
 /// The secret that was presented.
-pub(crate) enum SecretClaim {
+pub(crate) enum SecretClaim<'a> {
     Missing,
     /// Twice in one place.
     Repeated,
     /// Another one in another place.
     Conflicting,
     Malformed,
-    Presented(Secret, Digest),
+    /// Its digest is made when somebody asks for it.
+    Presented(Secret<'a>, OnceCell<Digest>),
 }
 
 /// A stream named in the query. An empty name is none.
@@ -127,7 +147,7 @@ impl<'a> Claim<'a> {
             is_post: request.header(":method") == Some(b"POST"),
             query: Query::Unreadable,
             secret: SecretClaim::Missing,
-            secret_headers: Vec::new(),
+            secret_headers: [None; 2],
         };
         // What is not guarded is not read: a gate on a shared listener costs the others nothing.
         if endpoint.is_some() {
@@ -137,30 +157,24 @@ impl<'a> Claim<'a> {
     }
 
     fn read_credentials(&mut self, query: &'a [u8], settings: &Settings) {
-        let mut places = Vec::new();
-        self.query = match Query::read(query) {
-            None => Query::Unreadable,
-            Some((secrets, query)) => {
-                if settings.credentials.query {
-                    places.push(secrets);
-                }
-                query
-            }
-        };
-        let request = self.request;
-        let mut look_in = |name: &'static str, secrets: Vec<Cow<'a, [u8]>>| {
-            if !secrets.is_empty() {
-                self.secret_headers.push(name);
-                places.push(secrets);
-            }
-        };
+        let mut places = [const { Place::EMPTY }; 3];
+        let [in_query, in_own_header, in_authorization] = &mut places;
+        let (secrets, query) = Query::read(query).unwrap_or((Place::EMPTY, Query::Unreadable));
+        self.query = query;
+        if settings.credentials.query {
+            *in_query = secrets;
+        }
         if settings.credentials.x_api_secret {
-            look_in("x-api-secret", request.named("x-api-secret").map(Cow::Borrowed).collect());
+            self.request.named("x-api-secret").for_each(|secret| in_own_header.add(secret.into()));
         }
         if settings.credentials.authorization {
-            let tokens = request.named("authorization").filter_map(bearer_token);
-            look_in("authorization", tokens.map(Cow::Borrowed).collect());
+            let tokens = self.request.named("authorization").filter_map(bearer_token);
+            tokens.for_each(|token| in_authorization.add(token.into()));
         }
+        self.secret_headers = [
+            in_own_header.last.is_some().then_some("x-api-secret"),
+            in_authorization.last.is_some().then_some("authorization"),
+        ];
         self.secret = SecretClaim::of(places);
     }
 
@@ -170,11 +184,21 @@ impl<'a> Claim<'a> {
         self.path
     }
 
+    /// The same, the digest of its secret known from an earlier reading of the same request.
+    #[must_use]
+    pub fn with_digest(self, known: Option<Digest>) -> Self {
+        if let (SecretClaim::Presented(_, digest), Some(known)) = (&self.secret, known) {
+            // What is there already is the same.
+            let _is_there = digest.set(known);
+        }
+        self
+    }
+
     /// The digest to look up in the allowlist, if the claim has a secret worth looking up.
     #[must_use]
     pub fn digest(&self) -> Option<&Digest> {
         match &self.secret {
-            SecretClaim::Presented(_, digest) => Some(digest),
+            SecretClaim::Presented(secret, digest) => Some(digest.get_or_init(|| secret.digest())),
             _ => None,
         }
     }
@@ -202,7 +226,7 @@ impl<'a> Claim<'a> {
 
     /// The client's headers that carry the presented secret to the gate.
     pub(crate) fn secret_headers(&self) -> impl Iterator<Item = &'a str> + use<'a, '_> {
-        self.secret_headers.iter().copied()
+        self.secret_headers.iter().flatten().copied()
     }
 
     /// The client's headers that repeat the presented secret (a `referer`, say).
@@ -225,43 +249,97 @@ impl<'a> Claim<'a> {
 
 impl<'a> Query<'a> {
     /// The secrets in a query, and the rest of it.
-    fn read(query: &'a [u8]) -> Option<(Vec<Cow<'a, [u8]>>, Self)> {
-        let mut secrets = Vec::new();
-        let mut streams = Vec::new();
-        let mut others = Vec::new();
-        for pair in query::pairs(query) {
-            let pair = pair.ok()?;
-            let parameter = match pair.name.as_ref() {
-                b"api_secret" => {
-                    secrets.push(pair.value);
-                    continue;
-                }
-                b"measurement_id" => "measurement_id",
-                b"firebase_app_id" => "firebase_app_id",
-                _ => {
-                    others.push(pair);
-                    continue;
-                }
-            };
-            streams.push(StreamClaim { parameter, id: pair.value });
+    fn read(text: &'a [u8]) -> Option<(Place<'a>, Self)> {
+        let mut secrets = Place::EMPTY;
+        let mut streams = StreamsNamed::None;
+        for part in Part::all(text) {
+            match part.ok()? {
+                Part::Secret(secret) => secrets.add(secret),
+                Part::Stream(stream) => streams.add(stream),
+                Part::Other(_) => {}
+            }
         }
         // One parameter without a value names no stream; beside another it is one too many.
-        if matches!(streams.as_slice(), [only] if only.id.is_empty()) {
-            streams.clear();
+        if matches!(&streams, StreamsNamed::One(only) if only.id.is_empty()) {
+            streams = StreamsNamed::None;
         }
-        Some((secrets, Self::Read { streams, others }))
+        Some((secrets, Self::Read { streams, text }))
+    }
+
+    /// The stream, if it names one and no other.
+    pub(crate) const fn only_stream(&self) -> Option<&StreamClaim<'a>> {
+        match self {
+            Self::Read { streams: StreamsNamed::One(only), .. } => Some(only),
+            _ => None,
+        }
     }
 }
 
-impl SecretClaim {
+impl<'a> StreamsNamed<'a> {
+    fn add(&mut self, stream: StreamClaim<'a>) {
+        let has_app = self.has_app() || stream.is_app();
+        *self = match self {
+            Self::None => Self::One(stream),
+            Self::One(_) | Self::Several { .. } => Self::Several { has_app },
+        };
+    }
+
+    /// Whether one of them is an app's.
+    pub(crate) fn has_app(&self) -> bool {
+        match self {
+            Self::None => false,
+            Self::One(only) => only.is_app(),
+            Self::Several { has_app } => *has_app,
+        }
+    }
+}
+
+impl StreamClaim<'_> {
+    fn is_app(&self) -> bool {
+        self.parameter == "firebase_app_id"
+    }
+}
+
+impl<'a> Part<'a> {
+    /// The parameters of a query, in order.
+    pub(crate) fn all(text: &'a [u8]) -> impl Iterator<Item = Result<Self, Unreadable>> {
+        query::pairs(text).map(|pair| pair.map(Self::of))
+    }
+
+    fn of(pair: Pair<'a>) -> Self {
+        let parameter = match pair.name.as_ref() {
+            b"api_secret" => return Self::Secret(pair.value),
+            b"measurement_id" => "measurement_id",
+            b"firebase_app_id" => "firebase_app_id",
+            _ => return Self::Other(pair),
+        };
+        Self::Stream(StreamClaim { parameter, id: pair.value })
+    }
+}
+
+/// One of the places where a secret may be.
+struct Place<'a> {
+    last: Option<Cow<'a, [u8]>>,
+    is_repeated: bool,
+}
+
+impl<'a> Place<'a> {
+    const EMPTY: Self = Self { last: None, is_repeated: false };
+
+    fn add(&mut self, secret: Cow<'a, [u8]>) {
+        self.is_repeated |= self.last.replace(secret).is_some();
+    }
+}
+
+impl<'a> SecretClaim<'a> {
     /// Judges what was presented in each place. The same secret in two places is one secret.
-    fn of(places: Vec<Vec<Cow<'_, [u8]>>>) -> Self {
+    fn of(places: [Place<'a>; 3]) -> Self {
         let mut secret = Cow::Borrowed(&[][..]);
-        for mut place in places {
-            let Some(presented) = place.pop() else {
+        for place in places {
+            let Some(presented) = place.last else {
                 continue;
             };
-            if !place.is_empty() {
+            if place.is_repeated {
                 return Self::Repeated;
             }
             if !secret.is_empty() && secret != presented {
@@ -272,12 +350,11 @@ impl SecretClaim {
         if secret.is_empty() {
             return Self::Missing;
         }
-        let secret = Secret::new(secret.into_owned());
+        let secret = Secret::new(secret);
         if secret.is_malformed() {
             return Self::Malformed;
         }
-        let digest = secret.digest();
-        Self::Presented(secret, digest)
+        Self::Presented(secret, OnceCell::new())
     }
 }
 

@@ -2,13 +2,13 @@
 
 use mpgate_contract::{Grant, Mode};
 
-use crate::claim::{Claim, Endpoint, Query, SecretClaim, StreamClaim, contains};
+use crate::claim::{Claim, Endpoint, Query};
 use crate::decision::{Action, Decision, Forward, Outcome, Seen, VerdictWord};
 use crate::inspection::{Arrival, Inspection};
 use crate::judge::{Permit, Standing, Verdict, judge};
 use crate::path::could_be_guarded;
 use crate::policy::{CompiledStream, Upstream};
-use crate::query::push_pair;
+use crate::target::Target;
 use crate::{
     Answer, Availability, BODY_BYTES_MAX, Class, READY_PATH, Reason, Settings, StreamKind,
     UnknownPaths,
@@ -35,28 +35,25 @@ impl Ruling<'_> {
     }
 }
 
-/// Room for a target as it usually is: path, stream, a secret of ours.
-const TARGET_BYTES: usize = 160;
-
 /// Everything a decision is about, once it is known to be about the protocol.
-struct Case<'c, 'a> {
-    claim: &'c Claim<'a>,
+struct Case<'a> {
+    claim: &'a Claim<'a>,
     endpoint: Endpoint,
-    stream: Option<&'c CompiledStream>,
+    stream: Option<&'a CompiledStream>,
     mode: Mode,
     silent: bool,
-    arrival: Arrival<'c>,
+    arrival: Arrival<'a>,
     now: u64,
-    settings: &'c Settings,
+    settings: &'a Settings,
 }
 
 /// Decides about a claim, as far as what has arrived allows.
 #[must_use]
 pub fn decide<'a>(
-    claim: &Claim<'a>,
-    standing: Standing<'_>,
-    settings: &Settings,
-    arrival: Arrival<'_>,
+    claim: &'a Claim<'a>,
+    standing: &'a Standing<'a>,
+    settings: &'a Settings,
+    arrival: Arrival<'a>,
 ) -> Ruling<'a> {
     let Some(endpoint) = claim.endpoint else {
         if settings.ready && claim.path() == READY_PATH.as_bytes() && claim.request.only_reads() {
@@ -88,9 +85,9 @@ pub fn decide<'a>(
     }
 }
 
-impl<'a> Case<'_, 'a> {
+impl<'a> Case<'a> {
     /// The head is genuine: what remains is the body, where anything depends on it.
-    fn genuine(&self, permit: Permit<'_>) -> Ruling<'a> {
+    fn genuine(&self, permit: Permit<'a>) -> Ruling<'a> {
         let must_read = !permit.grant.events.is_empty();
         let rules = permit.stream.protocol_rules.min(self.mode);
         let is_debug = self.endpoint == Endpoint::DebugCollect;
@@ -135,7 +132,7 @@ impl<'a> Case<'_, 'a> {
     /// means.
     fn under_rules(
         &self,
-        permit: Permit<'_>,
+        permit: Permit<'a>,
         rules: Mode,
         reason: Reason,
         inspection: Option<&Inspection<'_>>,
@@ -151,11 +148,16 @@ impl<'a> Case<'_, 'a> {
         }
     }
 
-    fn not_genuine(&self, reason: Reason, grant: Option<Grant>) -> Ruling<'a> {
+    fn not_genuine(&self, reason: Reason, grant: Option<&'a Grant>) -> Ruling<'a> {
         self.not_genuine_with(reason, grant, Answer::refusal(reason))
     }
 
-    fn not_genuine_with(&self, reason: Reason, grant: Option<Grant>, answer: Answer) -> Ruling<'a> {
+    fn not_genuine_with(
+        &self,
+        reason: Reason,
+        grant: Option<&'a Grant>,
+        answer: Answer,
+    ) -> Ruling<'a> {
         if self.mode == Mode::DryRun {
             return Ruling::Decided(Decision {
                 outcome: Outcome::DryRun,
@@ -189,9 +191,8 @@ impl<'a> Case<'_, 'a> {
 
     /// The kind of stream that the claim names, known or not.
     fn claimed_kind(&self) -> StreamKind {
-        let is_app = |named: &StreamClaim<'_>| named.parameter == "firebase_app_id";
         match &self.claim.query {
-            Query::Read { streams, .. } if streams.iter().any(is_app) => StreamKind::App,
+            Query::Read { streams, .. } if streams.has_app() => StreamKind::App,
             _ => StreamKind::Web,
         }
     }
@@ -212,16 +213,15 @@ impl<'a> Case<'_, 'a> {
 
     fn accepted(
         &self,
-        permit: Permit<'_>,
+        permit: Permit<'a>,
         flagged: Option<Reason>,
         inspection: Option<&Inspection<'_>>,
     ) -> Decision<'a> {
         let events = inspection.map(|it| self.seen(&permit, it)).unwrap_or_default();
         let Permit { grant, stream } = permit;
-        let sender = grant.sender.as_str().to_owned();
         let mut forward = Forward {
-            path: Some(self.written_anew(stream)),
-            sender: Some(sender),
+            target: Some(self.written_anew(stream)),
+            sender: Some(grant.sender.as_str()),
             guards_answer: matches!(stream.upstream, Upstream::Replace(_)),
             content_type: (!grant.events.is_empty()).then_some("application/json"),
             ..Forward::as_it_came(self.claim)
@@ -230,7 +230,7 @@ impl<'a> Case<'_, 'a> {
         if !matches!(stream.upstream, Upstream::Keep) {
             forward.remove_headers.extend(self.claim.headers_with_the_secret());
         }
-        Decision { events, ..genuine(&grant, stream, flagged, Action::Forward(forward)) }
+        Decision { events, ..genuine(grant, stream, flagged, Action::Forward(forward)) }
     }
 
     fn seen(&self, permit: &Permit<'_>, inspection: &Inspection<'_>) -> Vec<Seen> {
@@ -239,39 +239,17 @@ impl<'a> Case<'_, 'a> {
     }
 
     /// The debug endpoint answers here, for genuine senders only, and forwards nothing.
-    fn validated(permit: &Permit<'_>, inspection: &Inspection<'_>) -> Decision<'a> {
+    fn validated(permit: &Permit<'a>, inspection: &Inspection<'_>) -> Decision<'a> {
         let action = Action::Answer(Answer::validation(inspection));
-        genuine(&permit.grant, permit.stream, inspection.reason(), action)
+        genuine(permit.grant, permit.stream, inspection.reason(), action)
     }
 
-    /// The path and query for the upstream, from what was judged and nothing else.
-    fn written_anew(&self, stream: &CompiledStream) -> Vec<u8> {
-        let mut target = Vec::with_capacity(TARGET_BYTES);
-        target.extend(self.endpoint.path());
-        push_pair(&mut target, stream.parameter.as_bytes(), stream.id.as_bytes());
-        let SecretClaim::Presented(presented, _) = &self.claim.secret else {
-            return target;
+    fn written_anew(&self, stream: &'a CompiledStream) -> Target<'a> {
+        let others = match self.claim.query {
+            Query::Read { text, .. } if self.settings.keep_other_parameters => Some(text),
+            _ => None,
         };
-        match &stream.upstream {
-            Upstream::Replace(Some(secret)) => {
-                push_pair(&mut target, b"api_secret", secret.expose());
-            }
-            Upstream::Keep => {
-                push_pair(&mut target, b"api_secret", presented.expose());
-            }
-            Upstream::Replace(None) | Upstream::None => {}
-        }
-        if let (true, Query::Read { others, .. }) =
-            (self.settings.keep_other_parameters, &self.claim.query)
-        {
-            let repeats_the_secret = |text: &[u8]| contains(text, presented.expose());
-            for other in others {
-                if !repeats_the_secret(&other.name) && !repeats_the_secret(&other.value) {
-                    push_pair(&mut target, &other.name, &other.value);
-                }
-            }
-        }
-        target
+        Target { endpoint: self.endpoint, stream, secret: &self.claim.secret, others }
     }
 }
 
@@ -284,8 +262,8 @@ enum Pending {
 }
 
 fn genuine<'a>(
-    grant: &Grant,
-    stream: &CompiledStream,
+    grant: &'a Grant,
+    stream: &'a CompiledStream,
     flagged: Option<Reason>,
     action: Action<'a>,
 ) -> Decision<'a> {
@@ -293,9 +271,9 @@ fn genuine<'a>(
         verdict: VerdictWord::Genuine,
         outcome: Outcome::Accepted,
         reason: flagged,
-        sender: Some(grant.sender.as_str().to_owned()),
-        key_id: Some(grant.key_id.as_str().to_owned()),
-        stream: Some(stream.id.clone()),
+        sender: Some(grant.sender.as_str()),
+        key_id: Some(grant.key_id.as_str()),
+        stream: Some(&stream.id),
         events: Vec::new(),
         action,
     }
@@ -303,29 +281,28 @@ fn genuine<'a>(
 
 fn refused<'a>(
     reason: Reason,
-    grant: Option<Grant>,
-    stream: Option<&CompiledStream>,
+    grant: Option<&'a Grant>,
+    stream: Option<&'a CompiledStream>,
     answer: Answer,
 ) -> Decision<'a> {
-    let (sender, key_id) = grant
-        .map(|grant| (grant.sender.as_str().to_owned(), grant.key_id.as_str().to_owned()))
-        .unzip();
+    let (sender, key_id) =
+        grant.map(|grant| (grant.sender.as_str(), grant.key_id.as_str())).unzip();
     Decision {
         verdict: reason.class().into(),
         outcome: Outcome::Refused,
         reason: Some(reason),
         sender,
         key_id,
-        stream: stream.map(|stream| stream.id.clone()),
+        stream: stream.map(|stream| stream.id.as_str()),
         events: Vec::new(),
         action: Action::Answer(answer),
     }
 }
 
 fn unjudged<'a>(
-    claim: &Claim<'a>,
+    claim: &'a Claim<'a>,
     verdict: VerdictWord,
-    stream: Option<&CompiledStream>,
+    stream: Option<&'a CompiledStream>,
 ) -> Decision<'a> {
     Decision {
         verdict,
@@ -333,7 +310,7 @@ fn unjudged<'a>(
         reason: None,
         sender: None,
         key_id: None,
-        stream: stream.map(|stream| stream.id.clone()),
+        stream: stream.map(|stream| stream.id.as_str()),
         events: Vec::new(),
         action: Action::Forward(Forward::as_it_came(claim)),
     }

@@ -6,6 +6,7 @@ use mpgate_contract::{EventPattern, OTHER};
 
 use crate::body::{Event, Money, limits, recommended};
 use crate::claim::Claim;
+use crate::target::Target;
 use crate::{Answer, Class, Reason};
 
 /// A decision: what is true, what is done, and how it is counted.
@@ -18,11 +19,11 @@ pub struct Decision<'a> {
     /// Why it is not genuine; on an accepted request, which rule in dry run it breaks.
     pub reason: Option<Reason>,
     /// The sender of the key that was presented, genuine or not.
-    pub sender: Option<String>,
+    pub sender: Option<&'a str>,
     /// The id of that key.
-    pub key_id: Option<String>,
+    pub key_id: Option<&'a str>,
     /// The stream, if the list has it.
-    pub stream: Option<String>,
+    pub stream: Option<&'a str>,
     /// The events, where the body was read for the decision's sake: forwarded or not, as the outcome says.
     pub events: Vec<Seen>,
     /// What is to be done.
@@ -84,9 +85,9 @@ pub enum Action<'a> {
 #[derive(Debug, Default)]
 pub struct Forward<'a> {
     /// The path and query to send instead of what came; without one, what came.
-    pub path: Option<Vec<u8>>,
+    pub target: Option<Target<'a>>,
     /// The value of `x-mpgate-sender`.
-    pub sender: Option<String>,
+    pub sender: Option<&'a str>,
     /// The `content-type` to send instead of what came: where the body was judged, the upstream must not
     /// be told of another charset or another form to read it in.
     pub content_type: Option<&'static str>,

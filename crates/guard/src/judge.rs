@@ -2,10 +2,11 @@
 
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
+use std::rc::Rc;
 
 use mpgate_contract::{Grant, State};
 
-use crate::claim::{Claim, Query, SecretClaim};
+use crate::claim::{Claim, Query, SecretClaim, StreamsNamed};
 use crate::policy::{CompiledStream, Policy, Upstream};
 use crate::{Availability, Corrupt, Reason, Record, Settings, supports};
 
@@ -17,8 +18,8 @@ pub struct Standing<'a> {
     pub policy: &'a Policy,
     /// What the allowlist has for [`Claim::digest`].
     pub known: Result<Option<Known>, Corrupt>,
-    /// Where the request comes from and whose certificate it came with; asked for only where
-    /// [`Known::asks_for_peer`] says so.
+    /// Where the request comes from and whose certificate it came with, each asked for only where
+    /// [`Known::asks_for_source`] or [`Known::asks_for_certificate`] says so.
     pub peer: Peer,
     /// Unix time.
     pub now: Duration,
@@ -26,8 +27,8 @@ pub struct Standing<'a> {
 
 /// A key that the allowlist has, in force or not.
 pub struct Known {
-    state: State,
-    grant: Grant,
+    pub(crate) state: State,
+    pub(crate) grant: Rc<Grant>,
 }
 
 /// The other end of the connection.
@@ -42,12 +43,13 @@ pub struct Peer {
 /// The whole truth about a claim, as far as its head tells.
 pub(crate) enum Verdict<'p> {
     Genuine(Permit<'p>),
-    Not(Reason, Option<Grant>),
+    Not(Reason, Option<&'p Grant>),
 }
 
 /// Leave to write a stream: to forward as genuine needs one, and only [`judge`] makes one.
+#[derive(Clone, Copy)]
 pub(crate) struct Permit<'p> {
-    pub(crate) grant: Grant,
+    pub(crate) grant: &'p Grant,
     pub(crate) stream: &'p CompiledStream,
 }
 
@@ -58,13 +60,23 @@ impl Known {
     /// [`Corrupt`] if its grant cannot be read.
     pub fn read(record: &Record<'_>) -> Result<Self, Corrupt> {
         let grant = serde_json::from_slice(record.body).map_err(|_| Corrupt)?;
-        Ok(Self { state: record.state, grant })
+        Ok(Self::of(record.state, Rc::new(grant)))
     }
 
-    /// Whether its grant depends on where the request comes from.
+    pub(crate) const fn of(state: State, grant: Rc<Grant>) -> Self {
+        Self { state, grant }
+    }
+
+    /// Whether its grant depends on the address that the request comes from.
     #[must_use]
-    pub const fn asks_for_peer(&self) -> bool {
-        !self.grant.source_networks.is_empty() || !self.grant.certificate_names.is_empty()
+    pub fn asks_for_source(&self) -> bool {
+        !self.grant.source_networks.is_empty()
+    }
+
+    /// Whether its grant depends on the certificate that the request comes with.
+    #[must_use]
+    pub fn asks_for_certificate(&self) -> bool {
+        !self.grant.certificate_names.is_empty()
     }
 }
 
@@ -79,18 +91,18 @@ impl Peer {
 
 pub(crate) fn judge<'p>(
     claim: &Claim<'_>,
-    standing: Standing<'p>,
+    standing: &'p Standing<'p>,
     stream: Option<&'p CompiledStream>,
     settings: &Settings,
 ) -> Verdict<'p> {
     let Standing { list, known, peer, now, .. } = standing;
-    let Known { state, grant } = match presented_key(claim, list, known) {
+    let Known { state, grant } = match presented_key(claim, *list, known) {
         Ok(known) => known,
         Err(reason) => return Verdict::Not(reason, None),
     };
-    let checked = check_key(state, &grant, claim, now)
-        .and_then(|()| check_peer(&grant, &peer))
-        .and_then(|()| check_stream(&grant, stream, settings));
+    let checked = check_key(*state, grant, claim, *now)
+        .and_then(|()| check_peer(grant, peer))
+        .and_then(|()| check_stream(grant, stream, settings));
     match checked {
         Ok(stream) => Verdict::Genuine(Permit { grant, stream }),
         Err(reason) => Verdict::Not(reason, Some(grant)),
@@ -98,11 +110,11 @@ pub(crate) fn judge<'p>(
 }
 
 /// The key that was presented, or why there is none.
-fn presented_key(
+fn presented_key<'p>(
     claim: &Claim<'_>,
     list: Availability,
-    known: Result<Option<Known>, Corrupt>,
-) -> Result<Known, Reason> {
+    known: &'p Result<Option<Known>, Corrupt>,
+) -> Result<&'p Known, Reason> {
     if !claim.is_post {
         return Err(Reason::MethodNotAllowed);
     }
@@ -121,10 +133,10 @@ fn presented_key(
         SecretClaim::Malformed => return Err(Reason::MalformedSecret),
         SecretClaim::Presented(..) => {}
     }
-    match streams.as_slice() {
-        [] => return Err(Reason::StreamMissing),
-        [_] => {}
-        _ => return Err(Reason::StreamRepeated),
+    match streams {
+        StreamsNamed::None => return Err(Reason::StreamMissing),
+        StreamsNamed::One(_) => {}
+        StreamsNamed::Several { .. } => return Err(Reason::StreamRepeated),
     }
     match known {
         Ok(Some(known)) => Ok(known),
@@ -202,16 +214,18 @@ mod tests {
             let text = format!(
                 r#"{{"key_id":"000000000001","sender":"a","streams":["G-A"]{restriction}}}"#
             );
-            Known { state: State::Active, grant: serde_json::from_str(&text).expect("a grant") }
+            Known::of(State::Active, serde_json::from_str(&text).map(Rc::new).expect("a grant"))
         };
         for (restriction, asks) in [
-            ("", false),
-            (r#","events":["purchase"]"#, false),
-            (r#","source_networks":["::/0"]"#, true),
-            (r#","certificate_names":["a"]"#, true),
-            (r#","source_networks":["::/0"],"certificate_names":["a"]"#, true),
+            ("", (false, false)),
+            (r#","events":["purchase"]"#, (false, false)),
+            (r#","source_networks":["::/0"]"#, (true, false)),
+            (r#","certificate_names":["a"]"#, (false, true)),
+            (r#","source_networks":["::/0"],"certificate_names":["a"]"#, (true, true)),
         ] {
-            assert_eq!(grant(restriction).asks_for_peer(), asks, "{restriction}");
+            let known = grant(restriction);
+            let asked = (known.asks_for_source(), known.asks_for_certificate());
+            assert_eq!(asked, asks, "{restriction}");
         }
     }
 

@@ -41,6 +41,7 @@ mod settings;
 mod status;
 mod sync;
 mod table;
+mod target;
 mod trace;
 mod unknown;
 mod usage;
@@ -69,6 +70,7 @@ pub use settings::{
 pub use status::{READY_PATH, STATUS_PATH, Status, Summary, Tally, status_answer};
 pub use sync::{Next, Offer, Origin, Phase, SyncState};
 pub use table::{BUCKETS, Bucket, Corrupt, Record, Stamp, Update, bucket_of};
+pub use target::Target;
 pub use unknown::UnknownSecrets;
 pub use usage::{Heard, USAGE_PATH, Usage};
 

@@ -4,13 +4,16 @@
 //! other step by step. What must hold whatever the order of their steps: a later revision is never
 //! undone, nothing of a swept generation comes back, and a list is ready only once it is whole.
 
+mod grants;
 mod notes;
 mod offer;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use mpgate_contract::{Digest, Page, State};
 
+use self::grants::Grants;
 use crate::sync::Begin;
 use crate::{BUCKETS, Bucket, Corrupt, Known, Phase, Stamp, SyncState, Update, bucket_of};
 
@@ -48,13 +51,19 @@ pub struct SwapError;
 pub struct AllowList<S> {
     shared: S,
     prefix: String,
+    /// The key of the bucket that was looked up last: a request pays for no new one.
+    bucket_key: RefCell<String>,
+    grants: Grants,
     /// What the gate without control looks for: the key that names the control its list came from.
     last: String,
     cluster: Option<String>,
 }
 
 /// The bytes a digest is looked up in: one consistent moment of one bucket.
-pub struct Lookup(Vec<u8>);
+pub struct Lookup<'a> {
+    bytes: Vec<u8>,
+    grants: &'a Grants,
+}
 
 /// How far a sweep has come, and of which generation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,19 +121,19 @@ impl Applied {
     }
 }
 
-impl Lookup {
+impl Lookup<'_> {
     /// What the list has for the digest that was looked up.
     ///
     /// # Errors
     /// [`Corrupt`] if the bucket is damaged.
     pub fn known(&self, digest: &Digest) -> Result<Option<Known>, Corrupt> {
-        let record = Bucket::read(&self.0)?.find(digest)?;
-        record.as_ref().map(Known::read).transpose()
+        let record = Bucket::read(&self.bytes)?.find(digest)?;
+        record.map(|record| self.grants.known(&record)).transpose()
     }
 
     #[cfg(test)]
     fn bucket(&self) -> Result<Bucket<'_>, Corrupt> {
-        Bucket::read(&self.0)
+        Bucket::read(&self.bytes)
     }
 }
 
@@ -136,7 +145,9 @@ impl<S: SharedData> AllowList<S> {
         let known = || shared.get(&last).and_then(|(bytes, _)| String::from_utf8(bytes).ok());
         let named = cluster.map_or_else(|| known().unwrap_or_default(), str::to_owned);
         let prefix = format!("mpgate/{FORMAT}/list/{named}/{gate}/");
-        Self { shared, prefix, last, cluster: cluster.map(str::to_owned) }
+        let cluster = cluster.map(str::to_owned);
+        let (bucket_key, grants) = (RefCell::default(), Grants::default());
+        Self { shared, prefix, bucket_key, grants, last, cluster }
     }
 
     /// Creates all keys, unless they are there. Only the first VM of an Envoy may find them missing:
@@ -168,8 +179,10 @@ impl<S: SharedData> AllowList<S> {
     }
 
     /// The bucket that holds this digest, if any does.
-    pub fn lookup(&self, digest: &Digest) -> Lookup {
-        Lookup(self.bytes(&self.bucket_key(bucket_of(digest))))
+    pub fn lookup(&self, digest: &Digest) -> Lookup<'_> {
+        let mut key = self.bucket_key.borrow_mut();
+        self.write_bucket_key(&mut key, bucket_of(digest));
+        Lookup { bytes: self.bytes(&key), grants: &self.grants }
     }
 
     /// The streams, a bucket of their own.
@@ -339,7 +352,17 @@ impl<S: SharedData> AllowList<S> {
     }
 
     fn bucket_key(&self, bucket: u16) -> String {
-        format!("{}bucket/{bucket:04x}", self.prefix)
+        let mut key = String::new();
+        self.write_bucket_key(&mut key, bucket);
+        key
+    }
+
+    fn write_bucket_key(&self, key: &mut String, bucket: u16) {
+        key.clear();
+        key.push_str(&self.prefix);
+        key.push_str("bucket/");
+        let digits = [12, 8, 4, 0].map(|shift| u32::from(bucket >> shift & 0xF));
+        key.extend(digits.iter().filter_map(|digit| char::from_digit(*digit, 16)));
     }
 }
 

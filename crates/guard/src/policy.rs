@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use mpgate_contract::{EnvName, Environment, Mode, Secret, State, Stream, UpstreamSecret};
 
-use crate::claim::{Claim, Query};
+use crate::claim::{Claim, Part, Query};
 use crate::{Bucket, Corrupt, Settings};
 
 /// What the gate knows of all streams.
@@ -32,7 +32,7 @@ pub(crate) struct CompiledStream {
 
 /// [`UpstreamSecret`], its variable read.
 pub(crate) enum Upstream {
-    Replace(Option<Secret>),
+    Replace(Option<Secret<'static>>),
     Keep,
     None,
 }
@@ -59,7 +59,7 @@ impl Policy {
     pub fn compile(
         settings: &Settings,
         streams: &[u8],
-        variable: impl Fn(&EnvName) -> Option<Secret>,
+        variable: impl Fn(&EnvName) -> Option<Secret<'static>>,
     ) -> Result<Self, Corrupt> {
         let mut policy = Self::without_streams(settings);
         for record in Bucket::read(streams)?.records() {
@@ -72,7 +72,7 @@ impl Policy {
         Ok(policy)
     }
 
-    fn insert(&mut self, stream: Stream, variable: &impl Fn(&EnvName) -> Option<Secret>) {
+    fn insert(&mut self, stream: Stream, variable: &impl Fn(&EnvName) -> Option<Secret<'static>>) {
         let mode = stream.mode.unwrap_or(self.default_mode);
         self.strictest = self.strictest.max(mode);
         self.has_one_mode &= mode == self.default_mode;
@@ -96,20 +96,21 @@ impl Policy {
 
     /// The one stream that the claim names, if it names one and the list has it.
     pub(crate) fn stream_of(&self, claim: &Claim<'_>) -> Option<&CompiledStream> {
-        match &claim.query {
-            Query::Read { streams, .. } => match streams.as_slice() {
-                [only] => self.find(&only.id).filter(|stream| stream.parameter == only.parameter),
-                _ => None,
-            },
-            Query::Unreadable => None,
-        }
+        let only = claim.query.only_stream()?;
+        self.find(&only.id).filter(|stream| stream.parameter == only.parameter)
     }
 
     /// Whether the claim names a stream that the list lacks. A caller with a policy that may be old
     /// looks for a newer one before it believes that.
     #[must_use]
     pub fn misses(&self, claim: &Claim<'_>) -> bool {
-        matches!(&claim.query, Query::Read { streams, .. } if matches!(streams.as_slice(), [only] if self.find(&only.id).is_none()))
+        claim.query.only_stream().is_some_and(|only| self.find(&only.id).is_none())
+    }
+
+    /// Whether anything of the list is asked about this claim: where the mode is `off`, nothing is.
+    #[must_use]
+    pub fn judges(&self, claim: &Claim<'_>) -> bool {
+        self.mode_of(claim) != Mode::Off
     }
 
     /// The mode for this claim: the stream's own where one stream is named, else the gate's. Where
@@ -118,14 +119,21 @@ impl Policy {
         if self.has_one_mode {
             return self.default_mode;
         }
-        let Query::Read { streams, others } = &claim.query else {
+        let Query::Read { text, .. } = claim.query else {
             return self.strictest;
         };
-        let named =
-            streams.iter().map(|named| self.lax_mode(&named.id).unwrap_or(self.default_mode));
-        // `Measurement_id`, `measurement_id[]`: whatever the name, the value says what is meant.
-        let meant = others.iter().filter_map(|other| self.lax_mode(&other.value));
-        named.max().unwrap_or(self.default_mode).max(meant.max().unwrap_or(Mode::Off))
+        let (mut named, mut meant) = (None, Mode::Off);
+        for part in Part::all(text).flatten() {
+            match part {
+                Part::Secret(_) => {}
+                Part::Stream(stream) => {
+                    named = named.max(self.lax_mode(&stream.id).or(Some(self.default_mode)));
+                }
+                // `Measurement_id`, `measurement_id[]`: whatever the name, the value says what is meant.
+                Part::Other(pair) => meant = meant.max(self.lax_mode(&pair.value).unwrap_or(meant)),
+            }
+        }
+        named.unwrap_or(self.default_mode).max(meant)
     }
 
     /// The mode of the stream that a lax reader would take this for.

@@ -122,7 +122,7 @@ impl Usage {
 
     /// Counts a decision, if it is about a key that the list has.
     pub fn note(&mut self, decision: &Decision<'_>, unix_seconds: u64, milliseconds: u64) {
-        let Some(key) = decision.key_id.as_deref() else {
+        let Some(key) = decision.key_id else {
             return;
         };
         if decision.outcome == Outcome::Off {
@@ -134,7 +134,7 @@ impl Usage {
             self.next_at = soon.max(paused);
         }
         let hour = unix_seconds.saturating_sub(unix_seconds.checked_rem(HOUR_SECONDS).unwrap_or(0));
-        match self.slot(key, decision.stream.as_deref(), hour) {
+        match self.slot(key, decision.stream, hour) {
             Some(delta) => delta.note(decision, unix_seconds),
             None => self.left_out = self.left_out.saturating_add(1).min(REPORT_COUNT_MAX),
         }

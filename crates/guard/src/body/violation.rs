@@ -56,7 +56,7 @@ struct Messages<'a> {
 /// One violation in that shape.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Message<'a> {
+struct Message<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     field_path: Option<&'a str>,
     description: &'a str,
@@ -78,6 +78,12 @@ impl<'a> From<&'a Violation> for Message<'a> {
 pub fn validation_messages(violations: &[Violation]) -> Vec<u8> {
     let validation_messages = violations.iter().map(Message::from).collect();
     let messages = Messages { validation_messages };
+    serde_json::to_vec(&messages).unwrap_or_default()
+}
+
+/// The same as a list of its own.
+pub(crate) fn messages(violations: &[Violation]) -> Vec<u8> {
+    let messages: Vec<_> = violations.iter().map(Message::from).collect();
     serde_json::to_vec(&messages).unwrap_or_default()
 }
 

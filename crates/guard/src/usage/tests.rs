@@ -5,20 +5,20 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{Action, Answer, Money, Reason, Seen, VerdictWord};
 
-fn decision(key: Option<&str>, outcome: Outcome, reason: Option<Reason>) -> Decision<'static> {
+fn decision(key: Option<&str>, outcome: Outcome, reason: Option<Reason>) -> Decision<'_> {
     Decision {
         verdict: VerdictWord::Genuine,
         outcome,
         reason,
         sender: None,
-        key_id: key.map(str::to_owned),
-        stream: Some("G-A".to_owned()),
+        key_id: key,
+        stream: Some("G-A"),
         events: Vec::new(),
         action: Action::Answer(Answer::bare(204)),
     }
 }
 
-fn accepted(key: &str) -> Decision<'static> {
+fn accepted(key: &str) -> Decision<'_> {
     decision(Some(key), Outcome::Accepted, None)
 }
 
