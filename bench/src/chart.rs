@@ -11,7 +11,6 @@ const TOP: f64 = 44.0;
 const FIGURES: f64 = 60.0;
 
 pub(crate) fn svg(rows: &[Row]) -> String {
-    let rows: Vec<&Row> = rows.iter().filter(|row| !row.explains).collect();
     let most = rows.iter().map(|row| row.most).fold(1.0, f64::max);
     let least = rows.iter().map(|row| row.least).fold(0.0, f64::min);
     let scale = (WIDTH - LABELS - FIGURES) / (most - least);

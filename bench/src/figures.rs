@@ -12,7 +12,6 @@ use crate::variants::{
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) name: &'static str,
-    pub(crate) explains: bool,
     /// Microseconds of CPU that the bare proxy took, its median.
     pub(crate) bare: f64,
     /// What the row takes more: median, least and most of its visits' medians.
@@ -27,14 +26,13 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn of(name: &'static str, explains: bool, visits: Vec<Visit>) -> Self {
+    pub(crate) fn of(name: &'static str, visits: Vec<Visit>) -> Self {
         let each: Vec<f64> = visits.iter().map(|visit| median(visit.extras())).collect();
         let all = visits.iter().flat_map(Visit::extras);
         let memory =
             |visit: &Visit| visit.own_resident.cast_signed() - visit.bare_resident.cast_signed();
         Self {
             name,
-            explains,
             bare: median(visits.iter().flat_map(|visit| visit.bare.iter().copied())),
             extra: median(all),
             least: each.iter().copied().fold(f64::INFINITY, f64::min),
@@ -133,7 +131,7 @@ mod tests {
             bare_resident: 1,
             own_resident: 1,
         };
-        Row::of(name, false, vec![visit])
+        Row::of(name, vec![visit])
     }
 
     #[test]

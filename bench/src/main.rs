@@ -13,7 +13,7 @@ use crate::figures::Row;
 use crate::measure::{Plan, Visit, visit};
 use crate::report::Run;
 use crate::surroundings::Surroundings;
-use crate::variants::{VARIANTS, Variant};
+use crate::variants::{BARE, SDK, VARIANTS, Variant};
 
 mod authorizer;
 mod chart;
@@ -86,7 +86,8 @@ impl Options {
     fn rows(&self) -> Result<Vec<&'static Variant>> {
         let is_wanted = |variant: &&Variant| {
             let named = self.only.iter().any(|part| variant.name.contains(part.as_str()));
-            if self.only.is_empty() { variant.explains == self.explain } else { named }
+            let is_base = self.explain && [BARE, SDK].contains(&variant.name);
+            if self.only.is_empty() { variant.explains == self.explain || is_base } else { named }
         };
         let rows: Vec<&Variant> = VARIANTS.iter().filter(is_wanted).collect();
         ensure!(!rows.is_empty(), "no row is named so; cargo xtask bench --list names them");
@@ -114,7 +115,8 @@ fn main() -> Result<()> {
 
     let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
     let command = format!("cargo xtask bench {command}").trim_end().to_owned();
-    let run = Run { command, machine: machine(), plan: &plan, rows: &rows };
+    let explains = options.explain;
+    let run = Run { command, machine: machine(), plan: &plan, rows: &rows, explains };
     println!("{}", run.markdown());
     let directory = toolchain::target_directory().join("bench");
     run.write(&directory)?;
@@ -153,7 +155,7 @@ async fn all(rows: &[&'static Variant], plan: &Plan, around: &Surroundings) -> R
         }
     }
     let all = rows.iter().zip(visits);
-    Ok(all.map(|(variant, visits)| Row::of(variant.name, variant.explains, visits)).collect())
+    Ok(all.map(|(variant, visits)| Row::of(variant.name, visits)).collect())
 }
 
 /// The processor and the system, as far as they say.

@@ -11,27 +11,21 @@ use crate::chart;
 use crate::figures::{Row, noise, targets};
 use crate::measure::Plan;
 
-const BEGIN: &str = "<!-- cargo xtask bench: begin -->";
-const END: &str = "<!-- cargo xtask bench: end -->";
-
 /// What a run was made with.
 pub(crate) struct Run<'a> {
     pub(crate) command: String,
     pub(crate) machine: String,
     pub(crate) plan: &'a Plan,
     pub(crate) rows: &'a [Row],
+    /// Whether the rows take a filter apart, instead of being the table.
+    pub(crate) explains: bool,
 }
 
 impl Run<'_> {
     /// The tables, the targets and the closing line, in Markdown, which terminals show well enough.
     pub(crate) fn markdown(&self) -> String {
         let mut text = String::new();
-        for explains in [false, true] {
-            let rows: Vec<&Row> = self.rows.iter().filter(|row| row.explains == explains).collect();
-            if !rows.is_empty() {
-                table(&mut text, &rows);
-            }
-        }
+        table(&mut text, self.rows);
         let targets = targets(self.rows);
         if !targets.is_empty() {
             text.push_str("\n| target | measured | at most | |\n|---|---:|---:|---|\n");
@@ -80,26 +74,32 @@ impl Run<'_> {
     /// Writes table, JSON and chart.
     pub(crate) fn write(&self, directory: &Path) -> Result<()> {
         fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
-        fs::write(directory.join("results.md"), self.markdown())?;
-        fs::write(directory.join("results.json"), self.json()?)?;
-        Ok(fs::write(directory.join("chart.svg"), chart::svg(self.rows))?)
+        let name = if self.explains { "explain" } else { "results" };
+        fs::write(directory.join(format!("{name}.md")), self.markdown())?;
+        fs::write(directory.join(format!("{name}.json")), self.json()?)?;
+        Ok(fs::write(directory.join(format!("{name}.svg")), chart::svg(self.rows))?)
     }
 
     /// Puts the table between the markers of a page.
     pub(crate) fn put_into(&self, page: &Path) -> Result<()> {
         let text = fs::read_to_string(page).with_context(|| page.display().to_string())?;
-        let placed = placed(&text, &self.markdown()).with_context(|| page.display().to_string())?;
+        let command =
+            if self.explains { "cargo xtask bench --explain" } else { "cargo xtask bench" };
+        let placed = placed(&text, command, &self.markdown());
+        let placed = placed.with_context(|| page.display().to_string())?;
         Ok(fs::write(page, placed)?)
     }
 }
 
-fn placed(page: &str, table: &str) -> Result<String> {
-    let (before, rest) = page.split_once(BEGIN).with_context(|| format!("no '{BEGIN}'"))?;
-    let (_, after) = rest.split_once(END).with_context(|| format!("no '{END}'"))?;
-    Ok(format!("{before}{BEGIN}\n\n{table}\n{END}{after}"))
+/// The page with another table between the markers of a command.
+fn placed(page: &str, command: &str, table: &str) -> Result<String> {
+    let [begin, end] = ["begin", "end"].map(|side| format!("<!-- {command}: {side} -->"));
+    let (before, rest) = page.split_once(&begin).with_context(|| format!("no '{begin}'"))?;
+    let (_, after) = rest.split_once(&end).with_context(|| format!("no '{end}'"))?;
+    Ok(format!("{before}{begin}\n\n{}\n\n{end}{after}", table.trim()))
 }
 
-fn table(text: &mut String, rows: &[&Row]) {
+fn table(text: &mut String, rows: &[Row]) {
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or_default();
     text.push_str("\n| what | adds, us of CPU | range | ratio to bare | p50, us | memory, MiB |\n");
     text.push_str("|---|---:|---:|---:|---:|---:|\n");
@@ -126,9 +126,9 @@ mod tests {
 
     #[test]
     fn a_table_goes_between_its_markers() {
-        let page = format!("a\n{BEGIN}\nold\n{END}\nb\n");
-        let placed = placed(&page, "new\n").expect("placed");
-        assert_eq!(placed, format!("a\n{BEGIN}\n\nnew\n\n{END}\nb\n"));
-        assert!(super::placed("none", "new").is_err());
+        let page = "a\n<!-- x: begin -->\nold\n<!-- x: end -->\nb\n";
+        let placed = placed(page, "x", "\nnew\n").expect("placed");
+        assert_eq!(placed, "a\n<!-- x: begin -->\n\nnew\n\n<!-- x: end -->\nb\n");
+        assert!(super::placed(page, "y", "new").is_err());
     }
 }
