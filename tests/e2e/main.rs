@@ -20,6 +20,7 @@ mod modes;
 mod paths;
 mod rates;
 mod refuse;
+mod replicas;
 mod senders;
 mod shared;
 mod sidecar;

@@ -23,6 +23,7 @@ pub mod postgres;
 pub mod process;
 pub mod prometheus;
 pub mod python;
+pub mod replicas;
 mod secret_file;
 pub mod series;
 pub mod sidecar;
