@@ -37,16 +37,17 @@ sender billing G-SHOP000001
 sender crm G-CLUB000001
 issue /run/mpgate/gateway-token --token-to mpgate principals create --role gateway
 
+compose=${MPGATE_COMPOSE:-docker-compose} control=${MPGATE_CONTROL_SERVICE:-control}
 cat <<TEXT
 There are a consumer ($consumer), two streams and two senders: billing sends to G-SHOP000001, crm to G-CLUB000001.
 
 Their secrets are not shown here, as this is a log. An event of billing's:
 
-  secret=\$(docker-compose exec -T control cat /run/operator/billing.secret)
+  secret=\$($compose exec -T $control cat /run/operator/billing.secret)
   curl -i "http://127.0.0.1:$MPGATE_PORT/mp/collect?measurement_id=G-SHOP000001&api_secret=\$secret" \\
     -H 'content-type: application/json' -d '{"client_id":"1.2","events":[{"name":"page_view"}]}'
 
 What reached the collector:  http://127.0.0.1:$MPGATE_COLLECTOR_PORT/events
-The keys:                    docker-compose exec control mpgate keys list --consumer $consumer
-Revoke one:                  docker-compose exec control mpgate keys delete KEY --consumer $consumer
+The keys:                    $compose exec $control mpgate keys list --consumer $consumer
+Revoke one:                  $compose exec $control mpgate keys delete KEY --consumer $consumer
 TEXT

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use mpgate_testbed::EnvoyConfig;
 use mpgate_testbed::config::{Site, TlsFiles};
 use mpgate_testbed::tls::Authority;
-use mpgate_testbed::{artifacts, envoy};
+use mpgate_testbed::{artifacts, envoy, toolchain};
 use serde_json::Value;
 
 const SHARED: &str = "deploy/shared-gateway/envoy.yaml";
@@ -41,6 +41,12 @@ fn envoy_accepts_them() {
         }
         envoy::validate(config, &site(directory.path()), directory.path()).expect(file);
     }
+}
+
+#[test]
+fn envoy_accepts_the_balancer_of_the_fleet() {
+    let file = toolchain::root().join("deploy/fleet/balancer.yaml");
+    envoy::validate_file(&file).expect("a configuration");
 }
 
 /// The typed configuration of an HTTP filter.
