@@ -111,6 +111,8 @@ fn build(root: &Path, target: &Path, arguments: &[&str]) -> Result<()> {
     // SQLite, ring and the allocator are C. A place may have a space in its name.
     let c: Vec<_> = remapped("-ffile-prefix-map").iter().map(|flag| format!("'{flag}'")).collect();
     command.env("CFLAGS", c.join(" ")).env("CC_SHELL_ESCAPED_FLAGS", "1");
+    // What __DATE__ and __TIME__ are: the allocator has them. Not the commit's: what is built already stays as it is.
+    command.env("SOURCE_DATE_EPOCH", "0");
     let status = process::run(command)?;
     ensure!(status.success(), "cargo build {} ended with {status}", arguments.join(" "));
     Ok(())
