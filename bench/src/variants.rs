@@ -160,6 +160,7 @@ pub(crate) const VARIANTS: &[Variant] = &[
     Variant::explaining("SDK: 10 x absent header", Sdk(TEN_ABSENT)),
     Variant::explaining("SDK: 10 x shared data of 800 bytes", Sdk(TEN_SHARED)),
     Variant::explaining("SDK: 10 x filter state", Sdk(TEN_STATE)),
+    Variant::explaining("SDK: 7 x filter state, other names", Sdk("states")),
     Variant::explaining("SDK: 10 x counter", Sdk(TEN_COUNTER)),
     Variant::explaining(
         "SDK: 10 x clock",

@@ -28,6 +28,8 @@ enum Step {
     Shared,
     /// A value of filter state.
     State,
+    /// Seven values of filter state, as many as the gate sets.
+    States,
     /// A counter.
     Counter,
     /// The time.
@@ -41,6 +43,9 @@ enum Step {
     /// Holds the body and passes through its JSON.
     Skip,
 }
+
+const STATES: [&str; 7] =
+    ["bench.a", "bench.b", "bench.c", "bench.d", "bench.e", "bench.f", "bench.g"];
 
 #[derive(Default)]
 struct Root {
@@ -88,6 +93,7 @@ impl Step {
             "absent" => Self::Absent,
             "shared" => Self::Shared,
             "state" => Self::State,
+            "states" => Self::States,
             "counter" => Self::Counter,
             "clock" => Self::Clock,
             "property" => Self::Property,
@@ -107,6 +113,9 @@ impl Step {
             Self::Absent => hostcalls::get_map_value_bytes(headers, "x-absent").is_ok(),
             Self::Shared => hostcalls::get_shared_data("bench").is_ok(),
             Self::State => hostcalls::set_property(vec!["bench.mark"], Some(b"forward")).is_ok(),
+            Self::States => STATES
+                .iter()
+                .all(|name| hostcalls::set_property(vec![name], Some(b"forward")).is_ok()),
             Self::Counter => hostcalls::increment_metric(counter, 1).is_ok(),
             Self::Clock => hostcalls::get_current_time().is_ok(),
             Self::Property => hostcalls::get_property(vec!["source", "address"]).is_ok(),
