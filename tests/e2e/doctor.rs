@@ -1,5 +1,6 @@
 //! `mpgate doctor` and a real Envoy: it tells a gate from what stands in its place.
 
+use std::net::Ipv4Addr;
 use std::process::Command;
 
 use anyhow::Result;
@@ -12,7 +13,13 @@ type Case = (&'static str, fn(Builder) -> Builder, &'static str, &'static str);
 /// What is set up, how, and what is found.
 const CASES: [Case; 6] = [
     ("as shipped", |builder| builder, "ok", "it is in the way"),
-    ("no list yet", Builder::without_list, "fail", "has no list yet"),
+    (
+        "no list yet",
+        // Nobody listens on port 1, so that none comes while it is looked.
+        |builder| builder.control((Ipv4Addr::LOCALHOST, 1).into()).without_list(),
+        "fail",
+        "has no list yet",
+    ),
     (
         "a dry run",
         |builder| {
