@@ -359,13 +359,27 @@ impl<'a> SecretClaim<'a> {
 }
 
 /// Whether only the gate may set a header, or a trailer, of this name. Many upstreams read an underscore as
-/// a hyphen.
+/// a hyphen, and some whatever is no letter and no digit: CGI has one name for all of them.
 #[must_use]
 pub fn is_own_header(name: &str) -> bool {
     let is_read_as = |(byte, wanted): (u8, u8)| {
-        byte.eq_ignore_ascii_case(&wanted) || (byte == b'_' && wanted == b'-')
+        byte.eq_ignore_ascii_case(&wanted) || (!byte.is_ascii_alphanumeric() && wanted == b'-')
     };
     name.len() >= OWN_HEADERS.len() && name.bytes().zip(OWN_HEADERS.bytes()).all(is_read_as)
+}
+
+/// Whether a lax reader takes a parameter's name for one of the protocol's: PHP reads ` measurement.id[]` as
+/// `measurement_id`.
+pub(crate) fn is_lax_name(name: &[u8]) -> bool {
+    let name = name.trim_ascii_start();
+    let is_read_as = |(byte, wanted): (&u8, &u8)| {
+        byte.eq_ignore_ascii_case(wanted) || (!byte.is_ascii_alphanumeric() && *wanted == b'_')
+    };
+    ["api_secret", "measurement_id", "firebase_app_id"].iter().any(|own| {
+        let rest = name.get(own.len()..);
+        let ends = rest.is_some_and(|rest| !rest.first().is_some_and(u8::is_ascii_alphanumeric));
+        ends && name.iter().zip(own.as_bytes()).all(is_read_as)
+    })
 }
 
 /// The token of `authorization: Bearer …` (RFC 6750 2.1); the scheme in any case.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::claim::{Endpoint, Part, SecretClaim, contains};
+use crate::claim::{Endpoint, Part, SecretClaim, contains, is_lax_name};
 use crate::policy::{CompiledStream, Upstream};
 use crate::query::push_pair;
 
@@ -33,6 +33,7 @@ impl Target<'_> {
         let repeats_the_secret = |text: &[u8]| contains(text, presented.expose());
         for part in Part::all(self.others.unwrap_or_default()).flatten() {
             if let Part::Other(pair) = part
+                && !is_lax_name(&pair.name)
                 && !repeats_the_secret(&pair.name)
                 && !repeats_the_secret(&pair.value)
             {
