@@ -20,7 +20,7 @@ const BODY: &str = r#"{"client_id":"1.2","events":[{"name":"login"}]}"#;
 /// Answers in a row before a change counts as in force: several connections for each worker.
 const IN_A_ROW: usize = 12;
 
-fn gate_in(mode: &'static str) -> impl FnOnce(&mut EnvoyConfig) -> anyhow::Result<()> {
+pub(crate) fn gate_in(mode: &'static str) -> impl FnOnce(&mut EnvoyConfig) -> anyhow::Result<()> {
     move |config| {
         config.gate()?["mode"] = mode.into();
         Ok(())

@@ -16,7 +16,7 @@ use crate::{
 pub enum Mode {
     /// Forward everything as it came, byte for byte, without judging.
     Off,
-    /// Judge and count, forward all the same.
+    /// Judge and count, forward all the same, but for a body that is too large to be judged.
     DryRun,
     /// Judge, count, and refuse what is not genuine.
     Enforce,

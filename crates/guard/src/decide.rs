@@ -158,7 +158,9 @@ impl<'a> Case<'a> {
         grant: Option<&'a Grant>,
         answer: Answer,
     ) -> Ruling<'a> {
-        if self.mode == Mode::DryRun {
+        // More than the gate holds is refused in every mode. Sent on after it was held, it would pass the
+        // limit that Envoy has behind the gate, or wait there for ever.
+        if self.mode == Mode::DryRun && reason != Reason::BodyTooLarge {
             return Ruling::Decided(Decision {
                 outcome: Outcome::DryRun,
                 action: Action::Forward(Forward::as_it_came(self.claim)),

@@ -1,13 +1,17 @@
 //! Size: 130 000 bytes pass, one more is a 413, and nothing of it reaches the upstream.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
+use mpgate_testbed::Request;
 use mpgate_testbed::http1::{self, Http1};
 use mpgate_testbed::stack::{SHOP, Stack};
 
 use super::ways::Way;
 use super::{FREE, LOGIN, STRICT, Streams, assert_refused, login_of, to};
+use crate::accounts::counted;
+use crate::modes::gate_in;
 
 const LARGEST_BYTES: usize = 130_000;
 
@@ -52,6 +56,43 @@ fn the_largest_body_passes_and_one_byte_more_does_not() {
     }
     assert_eq!(streams.events_at_the_collector(), 0);
     assert_eq!(stack.envoy.stat("wasm.mpgate.vm_reload_success").expect("a stat"), 0);
+}
+
+#[test]
+fn a_dry_run_refuses_what_is_too_large() {
+    let stack = Stack::builder().edit(gate_in("dry_run")).start().expect("a stack");
+    let streams = Streams::on(stack);
+    let Streams { stack, web, orders } = &streams;
+    let gate = stack.envoy.address();
+    // One byte more; all that Envoy reads at once; more than it buffers.
+    let sizes = [LARGEST_BYTES + 1, 262_200, 400_000];
+    let stranger = Request::post(format!("/mp/collect?measurement_id={SHOP}&api_secret=guessed"));
+    for (name, head, reason) in [
+        ("rules", to(SHOP, web), "body_too_large"),
+        ("an event grant", to(SHOP, orders), "body_too_large"),
+        // The gate asks for no body: Envoy's own filter behind it has the limit.
+        ("a stranger", stranger, ""),
+    ] {
+        for way in Way::ALL {
+            for bytes in sizes {
+                let name = format!("{name}, {way:?}, {bytes} bytes");
+                let answer = way.send(gate, &head, &login_of(bytes));
+                assert_eq!(answer.status, 413, "{name}: {}", answer.text());
+                assert_eq!(answer.reason(), reason, "{name}");
+            }
+        }
+    }
+    assert_eq!(streams.events_at_the_collector(), 0);
+    let each = (Way::ALL.len() * sizes.len()) as u64;
+    let series = |sender: &str, outcome: &str, reason: &str| {
+        ([sender, SHOP, outcome, reason].map(str::to_owned), each)
+    };
+    let expected = [
+        series("orders", "refused", "body_too_large"),
+        series("web", "refused", "body_too_large"),
+        series("unknown", "dry_run", "unknown_secret"),
+    ];
+    assert_eq!(counted(stack), BTreeMap::from(expected));
 }
 
 #[test]
