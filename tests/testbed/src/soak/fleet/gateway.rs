@@ -20,7 +20,7 @@ use crate::soak::load::event;
 use crate::soak::probes::Probes;
 use crate::soak::scene::RECOVERY;
 use crate::stack::{SHOP, UPSTREAM_SECRET};
-use crate::{artifacts, http1, poll, toolchain};
+use crate::{artifacts, http1, poll, replicas, toolchain};
 
 /// A loaded machine compiles the module slowly.
 const START: Duration = Duration::from_mins(3);
@@ -133,28 +133,16 @@ fn launch(host: &Host, file: &Path, run: &Run, directory: &Path) -> Result<Proce
     Ok(process)
 }
 
-/// The demo's configuration, on this host, in front of all controls with a look at their health.
+/// The demo's configuration, on this host, in front of all controls.
 fn configure(host: &Host, surroundings: &Surroundings, directory: &Path) -> Result<PathBuf> {
     let mut config = EnvoyConfig::shipped("demo.yaml")?;
-    let endpoint =
-        |control: &SocketAddr| json!({"endpoint": {"address": socket_address(*control)}});
-    let endpoints: Vec<Value> = surroundings.controls.iter().map(endpoint).collect();
+    replicas::balance(&mut config, "mpgate_control", &surroundings.controls)?;
     let control = config.cluster("mpgate_control")?;
-    control["load_assignment"]["endpoints"] = json!([{ "lb_endpoints": endpoints }]);
     // As production.yaml has it: a control that hangs does not close its connections, but Envoy's ping finds out.
     let http = "/typed_extension_protocol_options/envoy.extensions.upstreams.http.v3.HttpProtocolOptions\
                 /explicit_http_config";
     let keepalive = json!({"interval": "5s", "timeout": "2s"});
     *at(control, http)? = json!({"http2_protocol_options": {"connection_keepalive": keepalive}});
-    control["health_checks"] = json!([{
-        "timeout": "1s",
-        "interval": "1s",
-        // Counts until the first question went out, and then for one interval more; the default is a minute.
-        "no_traffic_interval": "1s",
-        "unhealthy_threshold": 2,
-        "healthy_threshold": 1,
-        "http_health_check": {"path": "/readyz"},
-    }]);
     let site = Site {
         listen: host.at(PORT),
         admin_port: 0,
