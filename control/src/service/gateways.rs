@@ -61,7 +61,10 @@ pub(super) struct Registry(Mutex<Heard>);
 /// What a gateway said, and when, by a clock that nobody sets.
 #[derive(Clone)]
 struct Said {
-    gateway: Gateway,
+    id: GatewayId,
+    greeting: Greeting,
+    scope: Scope,
+    revision: u64,
     at: Instant,
 }
 
@@ -71,10 +74,18 @@ impl Said {
     }
 
     /// With its time by the clock of the database, which shows so many milliseconds now.
-    fn dated(&self, now_millis: i64) -> Gateway {
+    fn dated(self, now_millis: i64) -> Gateway {
         let ago = i64::try_from(self.at.elapsed().as_millis()).unwrap_or(i64::MAX);
-        let last_seen_time = now_millis.saturating_sub(ago).div_euclid(1_000);
-        Gateway { last_seen_time, ..self.gateway.clone() }
+        Gateway {
+            id: self.id,
+            gate: self.greeting.gate,
+            node: self.greeting.node,
+            version: self.greeting.version,
+            capabilities: self.greeting.capabilities,
+            scope: self.scope,
+            revision: self.revision,
+            last_seen_time: now_millis.saturating_sub(ago).div_euclid(1_000),
+        }
     }
 }
 
@@ -115,24 +126,16 @@ impl Registry {
                 return;
             }
         }
-        heard.moved |= known.is_none_or(|known| known.gateway.revision != revision);
+        heard.moved |= known.is_none_or(|known| known.revision != revision);
         heard.unwritten.insert(id.clone());
         if revision == 0 {
             heard.empty_since.entry(id.clone()).or_insert_with(Instant::now);
         } else {
             heard.empty_since.remove(&id);
         }
-        let gateway = Gateway {
-            id: id.clone(),
-            gate: greeting.gate.clone(),
-            node: greeting.node.clone(),
-            version: greeting.version.clone(),
-            capabilities: greeting.capabilities.clone(),
-            scope: scope.clone(),
-            revision,
-            last_seen_time: time::now(),
-        };
-        heard.gateways.insert(id, Said { gateway, at: Instant::now() });
+        let (greeting, scope) = (greeting.clone(), scope.clone());
+        let said = Said { id: id.clone(), greeting, scope, revision, at: Instant::now() };
+        heard.gateways.insert(id, said);
     }
 
     /// What is to be written now.
@@ -181,7 +184,7 @@ impl Service {
         }
         let mut write = self.store.write().await?;
         let now_millis = write.now_millis().await?;
-        let gateways: Vec<_> = gateways.iter().map(|said| said.dated(now_millis)).collect();
+        let gateways: Vec<_> = gateways.into_iter().map(|said| said.dated(now_millis)).collect();
         write.put_gateways(&gateways).await?;
         write.touch_tokens(&tokens).await?;
         let before = now_millis.div_euclid(1_000).saturating_sub(REMEMBERED_SECONDS);
