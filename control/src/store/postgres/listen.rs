@@ -7,7 +7,6 @@ use sqlx::postgres::PgListener;
 use tokio::time::{sleep, timeout};
 
 use super::{ACQUIRE_TIMEOUT, CHANNEL, PostgresStore};
-use crate::store::Stored;
 
 /// How soon a change is noticed of which nobody told.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -18,18 +17,23 @@ const MISSED_MAX: u32 = 2;
 /// Keeps the head up to date until the store is closed.
 pub(super) async fn listen(store: PostgresStore) {
     let mut listener = None;
-    let mut missed = 0;
+    let (mut missed, mut was_told) = (0, true);
     while !store.listener.is_closed() {
         if listener.is_none() {
-            missed = 0;
             listener = subscribe(&store).await;
+            // What happened before it listened is nobody's to tell: it is looked for at once.
+            (missed, was_told) = (0, true);
         }
-        let was_told = match &mut listener {
-            None => {
-                sleep(LOOK_AGAIN).await;
-                false
-            }
-            Some(open) => match timeout(LOOK_AGAIN, open.try_recv()).await {
+        let before = store.head.borrow().clone();
+        let is_there = look(&store).await;
+        let is_news = *store.head.borrow() != before;
+        missed = if is_news && !was_told { missed + 1 } else { 0 };
+        if missed >= MISSED_MAX {
+            listener = None;
+            continue;
+        }
+        was_told = match &mut listener {
+            Some(open) if is_there => match timeout(LOOK_AGAIN, open.try_recv()).await {
                 Ok(Ok(Some(_))) => {
                     while open.next_buffered().is_some() {}
                     true
@@ -41,25 +45,21 @@ pub(super) async fn listen(store: PostgresStore) {
                 }
                 Err(_) => false,
             },
+            _ => {
+                sleep(LOOK_AGAIN).await;
+                false
+            }
         };
-        let before = store.head.borrow().clone();
-        if look(&store).await.is_err() {
-            sleep(LOOK_AGAIN).await;
-        }
-        let is_news = *store.head.borrow() != before;
-        missed = if is_news && !was_told { missed + 1 } else { 0 };
-        if missed >= MISSED_MAX {
-            listener = None;
-        }
     }
 }
 
-async fn look(store: &PostgresStore) -> Stored<()> {
+/// Whether the server answered.
+async fn look(store: &PostgresStore) -> bool {
     let done = store.look().await;
     if let Err(error) = &done {
         tracing::debug!(%error, "where the list stands could not be read");
     }
-    done
+    done.is_ok()
 }
 
 async fn subscribe(store: &PostgresStore) -> Option<PgListener> {

@@ -1,10 +1,12 @@
 //! The server is busy, away, or not to be written. Each is "not now", and nothing is half done.
 
+use std::time::{Duration, Instant};
+
 use mpgate_control::store::{OpenError, Store as _, StoreError};
 use mpgate_testbed::postgres::Cluster;
 
 use super::proxy::{Commits, Proxy};
-use super::{create_key, is_not_now, keys, open, standing, until, world};
+use super::{create_key, is_not_now, keys, open, soon, standing, until, world};
 use crate::harness::cluster;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,6 +42,32 @@ async fn a_server_that_is_away_is_waited_for() {
     let found = until("an answer", async || standing(&store).await.ok()).await;
     assert_eq!(found.head, 1);
     assert_eq!(until("a change", async || create_key(&store, 1).await.ok()).await, 2);
+}
+
+/// What is acknowledged right after the server is back has to be in force everywhere within a second.
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_hear_of_each_other_as_soon_as_the_server_is_back() {
+    let mut server = Cluster::start(false).expect("a cluster");
+    let url = server.database("back").expect("a database");
+    let (one, other) = (open(&url).await.expect("one"), open(&url).await.expect("other"));
+    world(&one).await;
+    let mut took = Vec::new();
+    for turn in 0..5 {
+        server.stop("immediate").expect("its end");
+        for replica in [&one, &other] {
+            assert!(is_not_now(&standing(replica).await), "it is away");
+        }
+        server.run().expect("it comes back");
+        for replica in [&one, &other] {
+            until("an answer", async || standing(replica).await.ok()).await;
+        }
+        let head = until("a change", async || create_key(&one, turn).await.ok()).await;
+        let acknowledged = Instant::now();
+        let mut news = other.watch_head();
+        soon(news.wait_for(|found| found.head == head)).await.expect("the store is open");
+        took.push(acknowledged.elapsed());
+    }
+    assert!(took.iter().all(|time| *time < Duration::from_secs(1)), "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
