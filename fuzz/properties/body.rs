@@ -53,10 +53,12 @@ fn check_for(bytes: &[u8], stream: StreamKind) {
                 }
                 Ambiguity::ByteOrderMark => assert!(bytes.starts_with(b"\xef\xbb\xbf")),
                 Ambiguity::InvalidUtf8 => assert!(core::str::from_utf8(bytes).is_err()),
-                Ambiguity::NotJson
+                fault @ (Ambiguity::NotJson
                 | Ambiguity::TrailingBytes
                 | Ambiguity::LoneSurrogate
-                | Ambiguity::NumberOutOfRange => assert!(tree.is_err()),
+                | Ambiguity::NumberOutOfRange) => {
+                    assert_eq!(Some(fault), tree.err().map(|error| word(&error)));
+                }
             }
             return;
         }
@@ -75,6 +77,21 @@ fn check_for(bytes: &[u8], stream: StreamKind) {
         serde_json::from_slice(&validation_messages(body.violations())).expect("messages are JSON");
     let listed = messages["validationMessages"].as_array().map(Vec::len);
     assert_eq!(listed, Some(body.violations().len()));
+}
+
+/// What `serde_json` calls a fault.
+fn word(error: &serde_json::Error) -> Ambiguity {
+    let said = error.to_string();
+    let is = |start: &str| said.starts_with(start);
+    if is("trailing characters") {
+        Ambiguity::TrailingBytes
+    } else if is("lone leading surrogate") || is("unexpected end of hex escape") {
+        Ambiguity::LoneSurrogate
+    } else if is("number out of range") {
+        Ambiguity::NumberOutOfRange
+    } else {
+        Ambiguity::NotJson
+    }
 }
 
 /// The names of a body's events, as a parser sees them that makes this choice among members.

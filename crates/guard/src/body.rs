@@ -18,6 +18,8 @@
 mod ambiguity;
 mod event;
 mod field;
+mod json;
+mod key;
 mod money;
 mod params;
 mod reading;
@@ -75,12 +77,11 @@ impl<'a> Body<'a> {
     /// The body has no reading, or more than one.
     pub fn read(bytes: &'a [u8], stream: StreamKind, now: u64) -> Result<Self, Unreadable> {
         let text = ambiguity::text(bytes)?;
-        let mut reading = Reading::new(stream, now);
+        let mut reading = Reading::new(text, stream, now);
         let mut request = Request::default();
-        let mut json = serde_json::Deserializer::from_str(text);
-        walk::read(&mut reading, &mut request, &mut json)
-            .and_then(|()| json.end())
-            .map_err(|error| Unreadable::from_error(reading.ambiguity, &error, text))?;
+        if reading.document(&mut request).is_err() {
+            return Err(reading.json.fault());
+        }
         if !request.is_object {
             return Err(Unreadable { ambiguity: Ambiguity::NotAnObject, byte: 0 });
         }

@@ -38,17 +38,6 @@ pub struct Unreadable {
     pub byte: usize,
 }
 
-/// What `serde_json` says of what it refuses itself; all else is [`Ambiguity::NotJson`]. It offers no
-/// code to match. Should a later version reword one, a row of the tests turns red, and until then
-/// the body is refused all the same under the more general name.
-const WORDS: &[(&str, Ambiguity)] = &[
-    ("trailing characters", Ambiguity::TrailingBytes),
-    ("recursion limit exceeded", Ambiguity::TooDeep),
-    ("lone leading surrogate", Ambiguity::LoneSurrogate),
-    ("unexpected end of hex escape", Ambiguity::LoneSurrogate),
-    ("number out of range", Ambiguity::NumberOutOfRange),
-];
-
 impl Ambiguity {
     /// All of them.
     pub const ALL: &'static [Self] = &[
@@ -96,30 +85,6 @@ impl Ambiguity {
             Self::LoneSurrogate => "a string has half of a surrogate pair",
             Self::NumberOutOfRange => "a number is too large for a double",
         }
-    }
-}
-
-impl Unreadable {
-    /// `stopped` is why the walk stopped itself; without it the library did.
-    pub(super) fn from_error(
-        stopped: Option<Ambiguity>,
-        error: &serde_json::Error,
-        text: &str,
-    ) -> Self {
-        let ambiguity = stopped.unwrap_or_else(|| {
-            let said = error.to_string();
-            WORDS
-                .iter()
-                .find(|(word, _)| said.starts_with(word))
-                .map_or(Ambiguity::NotJson, |(_, ambiguity)| *ambiguity)
-        });
-        let lines_before = error.line().saturating_sub(1);
-        let line_start: usize = text
-            .split_inclusive('\n')
-            .take(lines_before)
-            .map(str::len)
-            .fold(0, usize::saturating_add);
-        Self { ambiguity, byte: line_start.saturating_add(error.column()).min(text.len()) }
     }
 }
 

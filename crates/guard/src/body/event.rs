@@ -1,15 +1,15 @@
 //! Events: their names in order, and what the protocol says of each.
 
-use serde::de::MapAccess;
-
 use super::Event;
-use super::params::{Params, read_items};
+use super::json::{Found, Stop};
+use super::params::Params;
 use super::reading::{At, Reading, Step};
 use super::rules::names::{self, NameFault};
-use super::rules::required::{self, Set};
+use super::rules::params::{Param, Set};
+use super::rules::required;
 use super::rules::{Rule, limits};
 use super::violation::Cut;
-use super::walk::{Found, Handler, Members};
+use super::walk::{Handler, Members};
 
 /// The fields of an event. `timestamp_micros` and `items` are not in the reference, but Google's own
 /// Event Builder sends them there.
@@ -29,30 +29,25 @@ impl<'de> Handler<'de> for Events<'de> {
         }
     }
 
-    fn object<A: MapAccess<'de>>(
+    fn object(
         &mut self,
         reading: &mut Reading<'de>,
-        members: Members<'de, A>,
-    ) -> Result<(), A::Error> {
+        mut members: Members<'de>,
+    ) -> Result<(), Stop> {
         let (mut name, mut time) = (None, None);
         let mut params = Params::default();
-        reading.message(FIELDS, members, |reading, members, field| match field {
-            "name" => {
-                name = reading.text(members, field)?;
-                Ok(())
-            }
-            "params" => members.single(reading, Step::Field(field), &mut params),
-            "timestamp_micros" => {
-                time = reading.timestamp(members, field)?;
-                Ok(())
-            }
-            _ => {
-                if read_items(reading, members)? > 0 {
-                    params.known.insert(required::ITEMS);
+        while let Some(field) = members.field(reading, FIELDS)? {
+            match field {
+                "name" => name = reading.text(field)?,
+                "params" => reading.single(Step::Field(field), &mut params)?,
+                "timestamp_micros" => time = reading.timestamp(field)?,
+                _ => {
+                    if reading.items()? > 0 {
+                        params.known.insert(Param::Items);
+                    }
                 }
-                Ok(())
             }
-        })?;
+        }
         if let Some(name) = &name {
             reading.check_event(name, params.known);
         } else {
@@ -84,7 +79,7 @@ impl Reading<'_> {
         if let Some(fault) = names::event(name, self.stream) {
             self.event_name(name, index, fault);
         }
-        for param in params.missing_for(name) {
+        for param in required::missing(name, params) {
             let param = param.name();
             let path = format!("params.{param}");
             self.violate(

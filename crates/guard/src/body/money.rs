@@ -2,7 +2,7 @@
 //!
 //! It is counted, and nothing is decided by it: what cannot be read exactly is left out.
 
-use super::walk::Found;
+use super::json::Found;
 
 /// An amount of money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,15 +24,18 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Takes what stands in a parameter.
-    pub(super) fn take(&mut self, name: &str, found: &Found<'_>) {
-        match (name, found) {
-            ("currency", Found::Text(code)) if mpgate_contract::is_currency(code) => {
-                self.currency = code.as_bytes().try_into().ok();
-            }
-            ("value", found) => self.micros = found.number().and_then(micros),
-            _ => {}
+    /// Takes what stands in `currency`.
+    pub(super) fn take_currency(&mut self, found: &Found<'_>) {
+        if let Found::Text(code) = found
+            && mpgate_contract::is_currency(code)
+        {
+            self.currency = code.as_bytes().try_into().ok();
         }
+    }
+
+    /// Takes what stands in `value`.
+    pub(super) fn take_value(&mut self, found: &Found<'_>) {
+        self.micros = found.number().and_then(micros);
     }
 
     pub(super) fn money(&self) -> Option<Money> {
@@ -58,24 +61,24 @@ mod tests {
     fn an_amount_is_a_number_with_a_currency() {
         let text = |text: &'static str| Found::Text(Cow::Borrowed(text));
         for (currency, value, money) in [
-            (text("EUR"), Found::Integer(30), Some(30_000_000)),
-            (text("EUR"), Found::Float(0.1), Some(100_000)),
-            (text("EUR"), Found::Float(1_234.56), Some(1_234_560_000)),
-            (text("EUR"), Found::Float(-2.5), Some(-2_500_000)),
+            (text("EUR"), Found::Number("30"), Some(30_000_000)),
+            (text("EUR"), Found::Number("0.1"), Some(100_000)),
+            (text("EUR"), Found::Number("1234.56"), Some(1_234_560_000)),
+            (text("EUR"), Found::Number("-2.5"), Some(-2_500_000)),
             (text("EUR"), text("19.99"), Some(19_990_000)),
-            (text("EUR"), Found::Integer(1_000_000_000), Some(1_000_000_000_000_000)),
-            (text("EUR"), Found::Integer(1_000_000_001), None),
-            (text("EUR"), Found::Integer(i128::MAX), None),
+            (text("EUR"), Found::Number("1000000000"), Some(1_000_000_000_000_000)),
+            (text("EUR"), Found::Number("1000000001"), None),
+            (text("EUR"), Found::Number("1e300"), None),
             (text("EUR"), text("$19"), None),
             (text("EUR"), Found::Bool(true), None),
             (text("EUR"), Found::Null, None),
-            (text("eur"), Found::Integer(1), None),
-            (text("EURO"), Found::Integer(1), None),
-            (Found::Null, Found::Integer(1), None),
+            (text("eur"), Found::Number("1"), None),
+            (text("EURO"), Found::Number("1"), None),
+            (Found::Null, Found::Number("1"), None),
         ] {
             let mut parts = Parts::default();
-            parts.take("value", &value);
-            parts.take("currency", &currency);
+            parts.take_value(&value);
+            parts.take_currency(&currency);
             assert_eq!(parts.money().map(|money| money.micros), money, "{currency:?} {value:?}");
         }
     }

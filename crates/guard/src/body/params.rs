@@ -1,23 +1,36 @@
 //! Parameters, of events and of items. Their names are the sender's own, so `item_id` and `itemId`
 //! are two.
 
-use serde::de::MapAccess;
-
+use super::json::{Found, Stop};
 use super::money::Parts;
 use super::reading::{At, Reading, Step};
 use super::rules::names::{self, NameFault};
-use super::rules::required::{self, Param, Set};
+use super::rules::params::{NUMBERS, OF_ITEMS, Param, Set};
 use super::rules::{Rule, limits};
 use super::violation::Cut;
-use super::walk::{Found, Handler, Members};
+use super::walk::{Handler, Members};
 
 /// The parameters of an event.
 #[derive(Default)]
 pub(super) struct Params {
-    /// Those that are there, of those that some event requires.
+    /// Those that are there, of those that the protocol knows.
     pub(super) known: Set,
     pub(super) money: Parts,
     pub(super) time: Option<u64>,
+}
+
+impl Params {
+    fn take(&mut self, reading: &mut Reading<'_>, param: Param, found: &Found<'_>) {
+        match param {
+            Param::Value => self.money.take_value(found),
+            Param::Currency => {
+                self.money.take_currency(found);
+                reading.check_currency(found);
+            }
+            Param::TimestampMicros => self.time = reading.check_timestamp(found, param.name()),
+            _ => {}
+        }
+    }
 }
 
 /// The items of an event.
@@ -33,35 +46,30 @@ impl<'de> Handler<'de> for Params {
         }
     }
 
-    fn object<A: MapAccess<'de>>(
+    fn object(
         &mut self,
         reading: &mut Reading<'de>,
-        mut members: Members<'de, A>,
-    ) -> Result<(), A::Error> {
+        mut members: Members<'de>,
+    ) -> Result<(), Stop> {
         let mut count = 0_usize;
-        while let Some(name) = members.next(reading)? {
-            if name == "items" {
-                let items = read_items(reading, &mut members)?;
+        while let Some((name, param)) = members.param(reading)? {
+            if param == Some(Param::Items) {
+                let items = reading.items()?;
                 if items > 0 {
-                    self.known.insert(required::ITEMS);
+                    self.known.insert(Param::Items);
                     count = count.saturating_add(1);
                 }
                 continue;
             }
-            let found = members.found(reading)?;
+            let found = reading.found()?;
             if found == Found::Null {
                 continue;
             }
             count = count.saturating_add(1);
-            if let Some(param) = Param::named(&name) {
+            reading.check_param(&name, param, &found);
+            if let Some(param) = param {
                 self.known.insert(param);
-            }
-            reading.check_param(&name, &found);
-            self.money.take(&name, &found);
-            match name.as_ref() {
-                "timestamp_micros" => self.time = reading.check_timestamp(&found, &name),
-                "currency" => reading.check_currency(&found),
-                _ => {}
+                self.take(reading, param, &found);
             }
         }
         if count > limits::PARAMS_MAX {
@@ -79,28 +87,6 @@ impl<'de> Handler<'de> for Params {
     }
 }
 
-/// Reads `items`, which may stand among the parameters or beside them, and tells how many there are.
-pub(super) fn read_items<'de, A: MapAccess<'de>>(
-    reading: &mut Reading<'de>,
-    members: &mut Members<'de, A>,
-) -> Result<usize, A::Error> {
-    let mut items = Items::default();
-    members.repeated(reading, Step::Field("items"), &mut items)?;
-    if items.count > limits::ITEMS_MAX {
-        let index = reading.event_index();
-        reading.violate(
-            Rule::TooManyItems,
-            At::Member("items"),
-            format_args!(
-                "Event at index: [{index}] has [{}] items. Events may have at most [{}].",
-                items.count,
-                limits::ITEMS_MAX
-            ),
-        );
-    }
-    Ok(items.count)
-}
-
 impl<'de> Handler<'de> for Items {
     fn value(&mut self, reading: &mut Reading<'de>, found: Found<'de>) {
         if found != Found::Null {
@@ -109,22 +95,22 @@ impl<'de> Handler<'de> for Items {
         }
     }
 
-    fn object<A: MapAccess<'de>>(
+    fn object(
         &mut self,
         reading: &mut Reading<'de>,
-        mut members: Members<'de, A>,
-    ) -> Result<(), A::Error> {
+        mut members: Members<'de>,
+    ) -> Result<(), Stop> {
         self.count = self.count.saturating_add(1);
         let mut custom = 0_usize;
         let mut is_named = false;
-        while let Some(name) = members.next(reading)? {
-            let found = members.found(reading)?;
+        while let Some((name, param)) = members.param(reading)? {
+            let found = reading.found()?;
             if found == Found::Null {
                 continue;
             }
-            reading.check_param(&name, &found);
-            is_named |= name == "item_id" || name == "item_name";
-            if !required::is_of_items(&name) {
+            reading.check_param(&name, param, &found);
+            is_named |= matches!(param, Some(Param::ItemId | Param::ItemName));
+            if !param.is_some_and(|param| OF_ITEMS.has(param)) {
                 custom = custom.saturating_add(1);
             }
         }
@@ -153,15 +139,39 @@ impl<'de> Handler<'de> for Items {
 }
 
 impl Reading<'_> {
+    /// Reads `items`, which may stand among the parameters or beside them, and tells how many there are.
+    pub(super) fn items(&mut self) -> Result<usize, Stop> {
+        let mut items = Items::default();
+        self.repeated(Step::Field("items"), &mut items)?;
+        let count = items.count;
+        if count > limits::ITEMS_MAX {
+            let index = self.event_index();
+            self.violate(
+                Rule::TooManyItems,
+                At::Member("items"),
+                format_args!(
+                    "Event at index: [{index}] has [{count}] items. Events may have at most [{}].",
+                    limits::ITEMS_MAX
+                ),
+            );
+        }
+        Ok(count)
+    }
+
     /// Checks a parameter that is there.
-    fn check_param(&mut self, name: &str, found: &Found<'_>) {
-        if let Some(fault) = names::param(name) {
+    #[expect(clippy::inline_always, reason = "it is a tenth of the walk as a call")]
+    #[inline(always)]
+    fn check_param(&mut self, name: &str, param: Option<Param>, found: &Found<'_>) {
+        // The protocol's own names are good.
+        if param.is_none()
+            && let Some(fault) = names::param(name)
+        {
             self.param_name(name, fault);
         }
         if matches!(found, Found::List | Found::Object) {
             return self.wrong_type(At::Member(name), "text, a number, true or false");
         }
-        if required::is_number(name) && !found.is_number() {
+        if param.is_some_and(|param| NUMBERS.has(param)) && !found.is_number() {
             let index = self.event_index();
             self.violate(
                 Rule::ParamNotNumber,

@@ -3,14 +3,12 @@
 use core::fmt;
 use std::borrow::Cow;
 
-use serde::de::{Error, MapAccess};
-
 use super::StreamKind;
 use super::ambiguity::Ambiguity;
-use super::field::{self, Field};
+use super::json::{Json, Stop};
+use super::key::Key;
 use super::rules::{Rule, limits};
 use super::violation::{Cut, Violations};
-use super::walk::Members;
 
 /// One step from the body's root to a value.
 #[derive(Clone, Debug)]
@@ -38,48 +36,42 @@ pub(super) enum At<'n> {
 
 /// The state of one reading.
 pub(super) struct Reading<'de> {
+    pub(super) json: Json<'de>,
     pub(super) stream: StreamKind,
     pub(super) now: u64,
     pub(super) path: Vec<Step<'de>>,
     /// The names seen in the objects that are open; see [`super::walk`].
-    pub(super) names: Vec<Cow<'de, str>>,
+    pub(super) names: Vec<(Key, Cow<'de, str>)>,
     pub(super) violations: Violations,
-    /// Why the reading was stopped, if it was.
-    pub(super) ambiguity: Option<Ambiguity>,
     depth: usize,
 }
 
 impl<'de> Reading<'de> {
-    pub(super) fn new(stream: StreamKind, now: u64) -> Self {
+    pub(super) fn new(text: &'de str, stream: StreamKind, now: u64) -> Self {
         Self {
+            json: Json::new(text),
             stream,
             now,
             path: Vec::new(),
             names: Vec::new(),
             violations: Violations::default(),
-            ambiguity: None,
             depth: 0,
         }
     }
 
-    /// Goes one list or object down.
-    pub(super) fn enter<E: Error>(&mut self) -> Result<(), E> {
+    /// Goes one list or object down, and tells where its names start in the arena.
+    pub(super) fn enter(&mut self) -> Result<usize, Stop> {
         if self.depth >= limits::DEPTH_MAX {
-            return Err(self.stop(Ambiguity::TooDeep));
+            return Err(self.json.stop(Ambiguity::TooDeep));
         }
         self.depth = self.depth.saturating_add(1);
-        Ok(())
+        Ok(self.names.len())
     }
 
-    /// Comes back up.
-    pub(super) fn leave(&mut self) {
+    /// Comes back up, and forgets the names.
+    pub(super) fn leave(&mut self, base: usize) {
+        self.names.truncate(base);
         self.depth = self.depth.saturating_sub(1);
-    }
-
-    /// Ends the reading.
-    pub(super) fn stop<E: Error>(&mut self, ambiguity: Ambiguity) -> E {
-        self.ambiguity = Some(ambiguity);
-        E::custom(ambiguity.label())
     }
 
     /// Notes a violation.
@@ -98,39 +90,8 @@ impl<'de> Reading<'de> {
         self.violate(Rule::WrongType, at, format_args!("The value has to be {expected}."));
     }
 
-    /// Reads a message: each known field goes to `member`, which must read its value.
-    pub(super) fn message<A, F>(
-        &mut self,
-        fields: &'static [&'static str],
-        mut members: Members<'de, A>,
-        mut member: F,
-    ) -> Result<(), A::Error>
-    where
-        A: MapAccess<'de>,
-        F: FnMut(&mut Self, &mut Members<'de, A>, &'static str) -> Result<(), A::Error>,
-    {
-        let mut seen = 0_u32;
-        while let Some(name) = members.next(self)? {
-            match field::find(fields, &name) {
-                Field::Known(index, field) => {
-                    let bit = 1_u32.wrapping_shl(index);
-                    if seen & bit != 0 {
-                        return Err(self.stop(Ambiguity::DuplicateKey));
-                    }
-                    seen |= bit;
-                    member(self, &mut members, field)?;
-                }
-                Field::Lookalike => return Err(self.stop(Ambiguity::LookalikeKey)),
-                Field::Unknown => {
-                    self.unknown_member(&name);
-                    members.found(self)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn unknown_member(&mut self, name: &str) {
+    /// Notes a member that the protocol does not know.
+    pub(super) fn unknown_member(&mut self, name: &str) {
         let place = written(&self.path, None);
         let place = if place.is_empty() { place } else { format!("({place}) ") };
         let name = Cut(name);

@@ -2,16 +2,15 @@
 
 use std::borrow::Cow;
 
-use serde::de::MapAccess;
-
 use super::StreamKind;
 use super::event::Events;
+use super::json::{Found, Stop};
 use super::reading::{At, Reading, Step};
 use super::rules::{Rule, limits};
 use super::scalar::Texts;
 use super::user::{Consent, DEVICE_FIELDS, LOCATION_FIELDS, UserData, UserProperties};
 use super::violation::Cut;
-use super::walk::{Found, Handler, Members};
+use super::walk::{Handler, Members};
 
 const FIELDS: &[&str] = &[
     "client_id",
@@ -46,33 +45,30 @@ pub(super) struct Request<'de> {
 impl<'de> Handler<'de> for Request<'de> {
     fn value(&mut self, _: &mut Reading<'de>, _: Found<'de>) {}
 
-    fn object<A: MapAccess<'de>>(
+    fn object(
         &mut self,
         reading: &mut Reading<'de>,
-        members: Members<'de, A>,
-    ) -> Result<(), A::Error> {
+        mut members: Members<'de>,
+    ) -> Result<(), Stop> {
         self.is_object = true;
-        reading.message(FIELDS, members, |reading, members, field| {
+        while let Some(field) = members.field(reading, FIELDS)? {
             let step = Step::Field(field);
             match field {
-                "events" => members.repeated(reading, step, &mut self.events),
-                "user_properties" => members.single(reading, step, &mut UserProperties),
-                "user_data" => members.single(reading, step, &mut self.user_data),
-                "consent" => members.single(reading, step, &mut Consent),
-                "user_location" => members.single(reading, step, &mut Texts(LOCATION_FIELDS)),
-                "device" => members.single(reading, step, &mut Texts(DEVICE_FIELDS)),
-                "timestamp_micros" => {
-                    self.time = reading.timestamp(members, field)?;
-                    Ok(())
-                }
-                "non_personalized_ads" => reading.boolean(members, field),
+                "events" => reading.repeated(step, &mut self.events)?,
+                "user_properties" => reading.single(step, &mut UserProperties)?,
+                "user_data" => reading.single(step, &mut self.user_data)?,
+                "consent" => reading.single(step, &mut Consent)?,
+                "user_location" => reading.single(step, &mut Texts(LOCATION_FIELDS))?,
+                "device" => reading.single(step, &mut Texts(DEVICE_FIELDS))?,
+                "timestamp_micros" => self.time = reading.timestamp(field)?,
+                "non_personalized_ads" => reading.boolean(field)?,
                 _ => {
-                    let text = reading.text(members, field)?;
+                    let text = reading.text(field)?;
                     self.take_text(reading, field, text);
-                    Ok(())
                 }
             }
-        })
+        }
+        Ok(())
     }
 }
 

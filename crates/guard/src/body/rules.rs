@@ -12,6 +12,7 @@
 
 pub mod limits;
 pub(super) mod names;
+pub(super) mod params;
 pub(super) mod required;
 mod rule;
 

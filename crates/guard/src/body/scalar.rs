@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 
-use serde::de::MapAccess;
-
+use super::json::{Found, Stop, double};
 use super::reading::{At, Reading};
 use super::rules::{Rule, limits};
-use super::walk::{Found, Handler, Members};
+use super::walk::{Handler, Members};
 
 const MICROSECONDS: u64 = 1_000_000;
 
@@ -22,8 +21,7 @@ impl<'de> Found<'de> {
     /// The integer that proto3 JSON reads: a number without a fraction, or text that is one.
     fn integer(&self) -> Option<i128> {
         match self {
-            Self::Integer(number) => Some(*number),
-            Self::Float(number) => whole(*number),
+            Self::Number(number) => exact(number).or_else(|| double(number).and_then(whole)),
             Self::Text(text) => match text.parse::<i64>() {
                 Ok(number) if !text.starts_with('+') => Some(number.into()),
                 _ => json_number(text).and_then(whole),
@@ -35,9 +33,7 @@ impl<'de> Found<'de> {
     /// The number, or the one that is text. Beyond 53 bits it is not exact.
     pub(super) fn number(&self) -> Option<f64> {
         match self {
-            #[expect(clippy::cast_precision_loss, reason = "said above; amounts are far smaller")]
-            Self::Integer(number) => Some(*number as f64),
-            Self::Float(number) => Some(*number),
+            Self::Number(number) => double(number),
             Self::Text(text) => json_number(text),
             _ => None,
         }
@@ -46,21 +42,31 @@ impl<'de> Found<'de> {
     /// Whether it is a number, or text that is one.
     pub(super) fn is_number(&self) -> bool {
         match self {
-            Self::Integer(_) | Self::Float(_) => true,
+            Self::Number(_) => true,
             Self::Text(text) => json_number(text).is_some(),
             _ => false,
         }
     }
 
     /// Whether it is text of more characters than these.
+    #[inline]
     pub(super) fn is_longer_than(&self, characters_max: usize) -> bool {
         match self {
-            Self::Text(text) => {
-                text.len() > characters_max && text.chars().nth(characters_max).is_some()
-            }
+            Self::Text(text) => text.len() > characters_max && has_more(text, characters_max),
             _ => false,
         }
     }
+}
+
+/// Whether text of more bytes than these has more characters, too.
+#[inline(never)]
+fn has_more(text: &str, characters_max: usize) -> bool {
+    text.chars().nth(characters_max).is_some()
+}
+
+/// The integer of 64 bits that is written so, signed or not.
+fn exact(number: &str) -> Option<i128> {
+    number.parse::<i64>().map(i128::from).or_else(|_| number.parse::<u64>().map(i128::from)).ok()
 }
 
 /// The integer that a double is, within 64 bits.
@@ -77,17 +83,13 @@ fn json_number(text: &str) -> Option<f64> {
     let bytes = text.as_bytes();
     // serde_json would skip white space around it.
     let is_bare = bytes.first().is_some_and(starts) && bytes.last().is_some_and(ends);
-    if is_bare { serde_json::from_str(text).ok() } else { None }
+    if is_bare { double(text) } else { None }
 }
 
 impl<'de> Reading<'de> {
     /// A field of text. Of another type it is a violation and counts as absent.
-    pub(super) fn text<A: MapAccess<'de>>(
-        &mut self,
-        members: &mut Members<'de, A>,
-        field: &'static str,
-    ) -> Result<Option<Cow<'de, str>>, A::Error> {
-        let found = members.found(self)?;
+    pub(super) fn text(&mut self, field: &'static str) -> Result<Option<Cow<'de, str>>, Stop> {
+        let found = self.found()?;
         if !matches!(found, Found::Null | Found::Text(_)) {
             self.wrong_type(At::Member(field), "text");
         }
@@ -95,24 +97,16 @@ impl<'de> Reading<'de> {
     }
 
     /// A field that is `true` or `false`.
-    pub(super) fn boolean<A: MapAccess<'de>>(
-        &mut self,
-        members: &mut Members<'de, A>,
-        field: &'static str,
-    ) -> Result<(), A::Error> {
-        if !matches!(members.found(self)?, Found::Null | Found::Bool(_)) {
+    pub(super) fn boolean(&mut self, field: &'static str) -> Result<(), Stop> {
+        if !matches!(self.found()?, Found::Null | Found::Bool(_)) {
             self.wrong_type(At::Member(field), "true or false");
         }
         Ok(())
     }
 
     /// A field that is a timestamp; the second that it tells, if it does.
-    pub(super) fn timestamp<A: MapAccess<'de>>(
-        &mut self,
-        members: &mut Members<'de, A>,
-        field: &'static str,
-    ) -> Result<Option<u64>, A::Error> {
-        let found = members.found(self)?;
+    pub(super) fn timestamp(&mut self, field: &'static str) -> Result<Option<u64>, Stop> {
+        let found = self.found()?;
         Ok(self.check_timestamp(&found, field))
     }
 
@@ -162,13 +156,14 @@ impl<'de> Handler<'de> for Texts {
         }
     }
 
-    fn object<A: MapAccess<'de>>(
+    fn object(
         &mut self,
         reading: &mut Reading<'de>,
-        members: Members<'de, A>,
-    ) -> Result<(), A::Error> {
-        reading.message(self.0, members, |reading, members, field| {
-            reading.text(members, field).map(drop)
-        })
+        mut members: Members<'de>,
+    ) -> Result<(), Stop> {
+        while let Some(field) = members.field(reading, self.0)? {
+            reading.text(field)?;
+        }
+        Ok(())
     }
 }

@@ -4,6 +4,8 @@
 //! between them; a `#` in the unit is its number. A row whose body is no text is in Latin-1.
 
 mod hostile;
+mod oracle;
+mod texts;
 
 use std::collections::HashSet;
 

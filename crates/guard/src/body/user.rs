@@ -1,12 +1,11 @@
 //! Who the events are of: user properties, hashed user data, consent.
 
-use serde::de::MapAccess;
-
+use super::json::{Found, Stop};
 use super::reading::{At, Reading, Step};
 use super::rules::names::{self, NameFault};
 use super::rules::{Rule, limits};
 use super::violation::Cut;
-use super::walk::{Found, Handler, Members};
+use super::walk::{Handler, Members};
 
 const PROPERTY_FIELDS: &[&str] = &["value", "timestamp_micros"];
 const USER_DATA_FIELDS: &[&str] = &["sha256_email_address", "sha256_phone_number", "address"];
@@ -48,15 +47,15 @@ impl<'de> Handler<'de> for UserProperties {
         }
     }
 
-    fn object<A: MapAccess<'de>>(
+    fn object(
         &mut self,
         reading: &mut Reading<'de>,
-        mut members: Members<'de, A>,
-    ) -> Result<(), A::Error> {
+        mut members: Members<'de>,
+    ) -> Result<(), Stop> {
         let mut count = 0_usize;
         while let Some(name) = members.next(reading)? {
             let mut property = Property { is_there: true };
-            members.single(reading, Step::Name(name.clone()), &mut property)?;
+            reading.single(Step::Name(name.clone()), &mut property)?;
             if property.is_there {
                 count = count.saturating_add(1);
                 if let Some(fault) = names::user_property(&name) {
@@ -109,16 +108,17 @@ impl<'de> Handler<'de> for Property {
         }
     }
 
-    fn object<A: MapAccess<'de>>(
+    fn object(
         &mut self,
         reading: &mut Reading<'de>,
-        members: Members<'de, A>,
-    ) -> Result<(), A::Error> {
-        reading.message(PROPERTY_FIELDS, members, |reading, members, field| {
+        mut members: Members<'de>,
+    ) -> Result<(), Stop> {
+        while let Some(field) = members.field(reading, PROPERTY_FIELDS)? {
             if field == "timestamp_micros" {
-                return reading.timestamp(members, field).map(drop);
+                reading.timestamp(field)?;
+                continue;
             }
-            let found = members.found(reading)?;
+            let found = reading.found()?;
             if matches!(found, Found::List | Found::Object) {
                 reading.wrong_type(At::Member(field), "text, a number, true or false");
             }
@@ -132,8 +132,8 @@ impl<'de> Handler<'de> for Property {
                     ),
                 );
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 }
 
@@ -151,20 +151,20 @@ impl<'de> Handler<'de> for UserData {
         }
     }
 
-    fn object<A: MapAccess<'de>>(
+    fn object(
         &mut self,
         reading: &mut Reading<'de>,
-        members: Members<'de, A>,
-    ) -> Result<(), A::Error> {
+        mut members: Members<'de>,
+    ) -> Result<(), Stop> {
         self.is_there = true;
-        reading.message(USER_DATA_FIELDS, members, |reading, members, field| {
+        while let Some(field) = members.field(reading, USER_DATA_FIELDS)? {
             let (count, max) = if field == "address" {
                 let mut addresses = Addresses { count: 0 };
-                members.repeated(reading, Step::Field(field), &mut addresses)?;
+                reading.repeated(Step::Field(field), &mut addresses)?;
                 (addresses.count, limits::USER_DATA_ADDRESSES_MAX)
             } else {
                 let mut hashes = Hashes { count: 0 };
-                members.repeated(reading, Step::Field(field), &mut hashes)?;
+                reading.repeated(Step::Field(field), &mut hashes)?;
                 (hashes.count, limits::USER_DATA_HASHES_MAX)
             };
             if count > max {
@@ -176,8 +176,8 @@ impl<'de> Handler<'de> for UserData {
                     ),
                 );
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 }
 
@@ -207,22 +207,23 @@ impl<'de> Handler<'de> for Addresses {
         }
     }
 
-    fn object<A: MapAccess<'de>>(
+    fn object(
         &mut self,
         reading: &mut Reading<'de>,
-        members: Members<'de, A>,
-    ) -> Result<(), A::Error> {
+        mut members: Members<'de>,
+    ) -> Result<(), Stop> {
         self.count = self.count.saturating_add(1);
-        reading.message(ADDRESS_FIELDS, members, |reading, members, field| {
+        while let Some(field) = members.field(reading, ADDRESS_FIELDS)? {
             if !field.starts_with("sha256_") {
-                return reading.text(members, field).map(drop);
+                reading.text(field)?;
+                continue;
             }
-            let found = members.found(reading)?;
+            let found = reading.found()?;
             if found != Found::Null {
                 reading.check_sha256(At::Member(field), &found);
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 }
 
@@ -251,13 +252,13 @@ impl<'de> Handler<'de> for Consent {
         }
     }
 
-    fn object<A: MapAccess<'de>>(
+    fn object(
         &mut self,
         reading: &mut Reading<'de>,
-        members: Members<'de, A>,
-    ) -> Result<(), A::Error> {
-        reading.message(CONSENT_FIELDS, members, |reading, members, field| {
-            if let Some(word) = reading.text(members, field)?
+        mut members: Members<'de>,
+    ) -> Result<(), Stop> {
+        while let Some(field) = members.field(reading, CONSENT_FIELDS)? {
+            if let Some(word) = reading.text(field)?
                 && !matches!(word.as_ref(), "GRANTED" | "DENIED")
             {
                 reading.violate(
@@ -266,7 +267,7 @@ impl<'de> Handler<'de> for Consent {
                     format_args!("Consent has to be GRANTED or DENIED."),
                 );
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 }

@@ -1,316 +1,271 @@
-//! The walk over the JSON: the only place that meets the library's visitor.
+//! The walk over the JSON: which value is handed to whom, and that no name stands twice.
 //!
-//! Each value is handed to a [`Handler`], which says what the place expects. What a place has no use
-//! for is walked all the same, so that no second meaning hides there. Names are compared in an arena
-//! that all objects share; an object with many of them gets a set, so the walk stays linear.
+//! Each place that expects a structure has a [`Handler`]. What a place has no use for is walked all the
+//! same, so that no second meaning hides there. Names are compared in an arena that all objects
+//! share; an object with many of them gets a set, so the walk stays linear.
 
-use core::fmt;
+#![expect(
+    clippy::inline_always,
+    reason = "calls between the steps of a member cost a third of the walk"
+)]
+
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-
 use super::ambiguity::Ambiguity;
+use super::field::{self, Field};
+use super::json::{Found, Stop};
+use super::key::Key;
 use super::reading::{Reading, Step};
+use super::rules::params::{Param, Set};
 
 /// Names of one object that are compared one by one; beyond, a set is cheaper.
 const NAMES_COMPARED_MAX: usize = 16;
 
-/// What stands at a place.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Found<'de> {
-    /// `null` as a member's value: the member is absent.
-    Null,
-    /// `null` as an element of a list: an element that is nothing.
-    NullElement,
-    /// `true` or `false`.
-    Bool(bool),
-    /// A number without fraction or exponent that fits 64 bits.
-    Integer(i128),
-    /// Any other number.
-    Float(f64),
-    /// A string.
-    Text(Cow<'de, str>),
-    /// A list that the place has no use for.
-    List,
-    /// An object that the place has no use for.
-    Object,
-}
-
 /// What a place of the body does with what stands there.
-pub(super) trait Handler<'de>: Sized {
+pub(super) trait Handler<'de> {
     /// Takes a scalar, or learns of a list or an object that it has no use for.
     fn value(&mut self, reading: &mut Reading<'de>, found: Found<'de>);
 
     /// Takes an object. It must read all members.
-    fn object<A: MapAccess<'de>>(
-        &mut self,
-        reading: &mut Reading<'de>,
-        mut members: Members<'de, A>,
-    ) -> Result<(), A::Error> {
-        while members.next(reading)?.is_some() {
-            members.found(reading)?;
-        }
+    fn object(&mut self, reading: &mut Reading<'de>, members: Members<'de>) -> Result<(), Stop> {
+        members.pass(reading)?;
         self.value(reading, Found::Object);
         Ok(())
     }
 }
 
-/// Walks a whole document.
-pub(super) fn read<'de, D: Deserializer<'de>, H: Handler<'de>>(
-    reading: &mut Reading<'de>,
-    handler: &mut H,
-    document: D,
-) -> Result<(), D::Error> {
-    Node { reading, handler, place: Place::Single }.deserialize(document)
-}
+/// A name, and which parameter it is, of those that the protocol knows.
+type Named<'de> = (Cow<'de, str>, Option<Param>);
 
-/// A place without expectations.
-struct Any<'de>(Found<'de>);
-
-impl<'de> Handler<'de> for Any<'de> {
-    fn value(&mut self, _: &mut Reading<'de>, found: Found<'de>) {
-        self.0 = found;
-    }
-}
-
-/// The members of an object, in order, no name twice.
-pub(super) struct Members<'de, A> {
-    map: A,
-    /// Where this object's names start in the arena.
+/// The members of an object, in order, no name twice. After each name its value must be read.
+pub(super) struct Members<'de> {
+    is_first: bool,
+    /// The fields that were there, by their index.
+    fields: u32,
+    /// The parameters that were there, of those that the protocol knows.
+    params: Set,
+    /// Where this object's other names start in the arena.
     base: usize,
-    /// The names, once they are many.
+    /// The other names, once they are many.
     set: Option<HashSet<Cow<'de, str>>>,
 }
 
-impl<'de, A: MapAccess<'de>> Members<'de, A> {
-    /// The next name. Its value must be read before the next call.
+impl<'de> Members<'de> {
+    fn new(base: usize) -> Self {
+        Self { is_first: true, fields: 0, params: Set::default(), base, set: None }
+    }
+
+    /// The next name.
     pub(super) fn next(
         &mut self,
         reading: &mut Reading<'de>,
-    ) -> Result<Option<Cow<'de, str>>, A::Error> {
-        let Some(name) = self.map.next_key_seed(Name)? else {
+    ) -> Result<Option<Cow<'de, str>>, Stop> {
+        let Some(name) = self.name(reading)? else {
             return Ok(None);
         };
-        if self.is_new(reading, name.clone()) {
-            return Ok(Some(name));
-        }
-        Err(reading.stop(Ambiguity::DuplicateKey))
+        self.remember(reading, Key::of(&name), name.clone())?;
+        reading.json.colon()?;
+        Ok(Some(name))
     }
 
-    fn is_new(&mut self, reading: &mut Reading<'de>, name: Cow<'de, str>) -> bool {
-        if let Some(set) = &mut self.set {
-            return set.insert(name);
+    /// The next name, and which parameter it is.
+    #[inline(always)]
+    pub(super) fn param(&mut self, reading: &mut Reading<'de>) -> Result<Option<Named<'de>>, Stop> {
+        let Some(name) = self.name(reading)? else {
+            return Ok(None);
+        };
+        let key = Key::of(&name);
+        let param = Param::named(&name, key);
+        match param {
+            Some(param) if self.params.insert(param) => {}
+            Some(_) => return Err(reading.json.stop(Ambiguity::DuplicateKey)),
+            None => self.remember(reading, key, name.clone())?,
         }
+        reading.json.colon()?;
+        Ok(Some((name, param)))
+    }
+
+    /// The next name that is a field's. Others are complained of and passed over.
+    pub(super) fn field(
+        &mut self,
+        reading: &mut Reading<'de>,
+        fields: &'static [&'static str],
+    ) -> Result<Option<&'static str>, Stop> {
+        while let Some(name) = self.name(reading)? {
+            match field::find(fields, &name) {
+                Field::Known(index, field) => {
+                    let bit = 1_u32.wrapping_shl(index);
+                    if self.fields & bit != 0 {
+                        return Err(reading.json.stop(Ambiguity::DuplicateKey));
+                    }
+                    self.fields |= bit;
+                    reading.json.colon()?;
+                    return Ok(Some(field));
+                }
+                Field::Lookalike => return Err(reading.json.stop(Ambiguity::LookalikeKey)),
+                Field::Unknown => {
+                    reading.unknown_member(&name);
+                    self.remember(reading, Key::of(&name), name)?;
+                    reading.json.colon()?;
+                    reading.found()?;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads what is left and keeps nothing.
+    fn pass(mut self, reading: &mut Reading<'de>) -> Result<(), Stop> {
+        while let Some(name) = self.name(reading)? {
+            self.remember(reading, Key::of(&name), name)?;
+            reading.json.colon()?;
+            reading.found()?;
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn name(&mut self, reading: &mut Reading<'de>) -> Result<Option<Cow<'de, str>>, Stop> {
+        reading.json.name(core::mem::take(&mut self.is_first))
+    }
+
+    /// Compares a name with the object's others, and keeps it for those that follow.
+    fn remember(
+        &mut self,
+        reading: &mut Reading<'de>,
+        key: Key,
+        name: Cow<'de, str>,
+    ) -> Result<(), Stop> {
+        let is_new = match &mut self.set {
+            Some(set) => set.insert(name),
+            None => self.is_new(reading, key, name),
+        };
+        if is_new { Ok(()) } else { Err(reading.json.stop(Ambiguity::DuplicateKey)) }
+    }
+
+    fn is_new(&mut self, reading: &mut Reading<'de>, key: Key, name: Cow<'de, str>) -> bool {
         let seen = reading.names.get(self.base..).unwrap_or_default();
-        if seen.contains(&name) {
+        let is_same = |(other, text): &(Key, Cow<'_, str>)| {
+            *other == key && (key.is_whole() || *text == name)
+        };
+        if seen.iter().any(is_same) {
             return false;
         }
         if seen.len() < NAMES_COMPARED_MAX {
-            reading.names.push(name);
+            reading.names.push((key, name));
         } else {
-            let mut set: HashSet<_> = reading.names.drain(self.base..).collect();
+            let mut set: HashSet<_> =
+                reading.names.drain(self.base..).map(|(_, name)| name).collect();
             set.insert(name);
             self.set = Some(set);
         }
         true
     }
+}
 
-    /// The value, whatever it is.
-    pub(super) fn found(&mut self, reading: &mut Reading<'de>) -> Result<Found<'de>, A::Error> {
-        let mut any = Any(Found::Null);
-        self.map.next_value_seed(Node { reading, handler: &mut any, place: Place::Single })?;
-        Ok(any.0)
+impl<'de> Reading<'de> {
+    /// Reads the whole document for this handler.
+    pub(super) fn document(&mut self, handler: &mut dyn Handler<'de>) -> Result<(), Stop> {
+        let found = self.json.value()?;
+        self.hand(handler, found)?;
+        self.json.end()
     }
 
-    /// The value, for this handler, one step down.
-    pub(super) fn single<H: Handler<'de>>(
-        &mut self,
-        reading: &mut Reading<'de>,
-        step: Step<'de>,
-        handler: &mut H,
-    ) -> Result<(), A::Error> {
-        self.down(reading, step, handler, Place::Single)
+    /// Reads a value, whatever it is.
+    #[inline(always)]
+    pub(super) fn found(&mut self) -> Result<Found<'de>, Stop> {
+        let found = self.json.value()?;
+        match found {
+            Found::List => self.pass_list()?,
+            Found::Object => {
+                let base = self.enter()?;
+                Members::new(base).pass(self)?;
+                self.leave(base);
+            }
+            _ => {}
+        }
+        Ok(found)
     }
 
-    /// The value of a repeated field: the handler gets each element, or the one value.
-    pub(super) fn repeated<H: Handler<'de>>(
+    /// Reads a value for this handler, one step down.
+    pub(super) fn single(
         &mut self,
-        reading: &mut Reading<'de>,
         step: Step<'de>,
-        handler: &mut H,
-    ) -> Result<(), A::Error> {
-        self.down(reading, step, handler, Place::Repeated)
-    }
-
-    fn down<H: Handler<'de>>(
-        &mut self,
-        reading: &mut Reading<'de>,
-        step: Step<'de>,
-        handler: &mut H,
-        place: Place,
-    ) -> Result<(), A::Error> {
-        reading.path.push(step);
-        self.map.next_value_seed(Node { reading: &mut *reading, handler, place })?;
-        reading.path.pop();
+        handler: &mut dyn Handler<'de>,
+    ) -> Result<(), Stop> {
+        self.path.push(step);
+        let found = self.json.value()?;
+        self.hand(handler, found)?;
+        self.path.pop();
         Ok(())
     }
-}
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Single,
-    Repeated,
-    Element,
-}
-
-/// A handler at its place: what the library is given for every value.
-struct Node<'s, 'de, H> {
-    reading: &'s mut Reading<'de>,
-    handler: &'s mut H,
-    place: Place,
-}
-
-impl<'de, H: Handler<'de>> Node<'_, 'de, H> {
-    /// Hands over a scalar; the one value of a repeated field is its element 0.
-    fn scalar(self, found: Found<'de>) {
-        let is_element = self.place == Place::Repeated && found != Found::Null;
-        if is_element {
-            self.reading.path.push(Step::Index(0));
+    /// Reads the value of a repeated field: the handler gets each element, or the one value, which is
+    /// element 0.
+    pub(super) fn repeated(
+        &mut self,
+        step: Step<'de>,
+        handler: &mut dyn Handler<'de>,
+    ) -> Result<(), Stop> {
+        self.path.push(step);
+        match self.json.value()? {
+            Found::Null => handler.value(self, Found::Null),
+            Found::List => self.elements(handler)?,
+            one => {
+                self.path.push(Step::Index(0));
+                self.hand(handler, one)?;
+                self.path.pop();
+            }
         }
-        self.handler.value(self.reading, found);
-        if is_element {
-            self.reading.path.pop();
-        }
+        self.path.pop();
+        Ok(())
     }
 
-    fn elements<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        let Self { reading, handler, .. } = self;
+    fn elements(&mut self, handler: &mut dyn Handler<'de>) -> Result<(), Stop> {
+        let base = self.enter()?;
         for index in 0.. {
-            reading.path.push(Step::Index(index));
-            let node =
-                Node { reading: &mut *reading, handler: &mut *handler, place: Place::Element };
-            let more = list.next_element_seed(node)?.is_some();
-            reading.path.pop();
-            if !more {
+            if !self.json.element(index == 0)? {
                 break;
             }
-        }
-        Ok(())
-    }
-}
-
-impl<'de, H: Handler<'de>> DeserializeSeed<'de> for Node<'_, 'de, H> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de, H: Handler<'de>> Visitor<'de> for Node<'_, 'de, H> {
-    type Value = ();
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("JSON")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        let null = if self.place == Place::Element { Found::NullElement } else { Found::Null };
-        self.scalar(null);
-        Ok(())
-    }
-
-    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
-        self.scalar(Found::Bool(value));
-        Ok(())
-    }
-
-    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
-        self.scalar(Found::Integer(value.into()));
-        Ok(())
-    }
-
-    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
-        self.scalar(Found::Integer(value.into()));
-        Ok(())
-    }
-
-    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        self.scalar(Found::Float(value));
-        Ok(())
-    }
-
-    fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<(), E> {
-        self.scalar(Found::Text(Cow::Borrowed(value)));
-        Ok(())
-    }
-
-    fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
-        self.scalar(Found::Text(Cow::Owned(value.to_owned())));
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        self.reading.enter()?;
-        if self.place == Place::Repeated {
-            let Self { reading, handler, place } = self;
-            Node { reading: &mut *reading, handler, place }.elements(list)?;
-            reading.leave();
-            return Ok(());
-        }
-        let mut any = Any(Found::Null);
-        loop {
-            let reading = &mut *self.reading;
-            let node = Node { reading, handler: &mut any, place: Place::Element };
-            if list.next_element_seed(node)?.is_none() {
-                break;
+            self.path.push(Step::Index(index));
+            match self.json.value()? {
+                Found::Object => self.object(handler)?,
+                Found::Null => handler.value(self, Found::NullElement),
+                found => self.hand(handler, found)?,
             }
+            self.path.pop();
         }
-        self.reading.leave();
-        self.scalar(Found::List);
+        self.leave(base);
         Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        let Self { reading, handler, place } = self;
-        reading.enter()?;
-        let base = reading.names.len();
-        let path = reading.path.len();
-        if place == Place::Repeated {
-            reading.path.push(Step::Index(0));
+    /// Hands over what was found, once it is read to its end.
+    fn hand(&mut self, handler: &mut dyn Handler<'de>, found: Found<'de>) -> Result<(), Stop> {
+        match found {
+            Found::Object => return self.object(handler),
+            Found::List => self.pass_list()?,
+            _ => {}
         }
-        handler.object(reading, Members { map, base, set: None })?;
-        reading.path.truncate(path);
-        reading.names.truncate(base);
-        reading.leave();
+        handler.value(self, found);
         Ok(())
     }
-}
 
-/// A member's name, borrowed where it has no escapes.
-struct Name;
-
-impl<'de> DeserializeSeed<'de> for Name {
-    type Value = Cow<'de, str>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Name {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a name")
+    fn object(&mut self, handler: &mut dyn Handler<'de>) -> Result<(), Stop> {
+        let base = self.enter()?;
+        handler.object(self, Members::new(base))?;
+        self.leave(base);
+        Ok(())
     }
 
-    fn visit_borrowed_str<E: Error>(self, name: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(name))
-    }
-
-    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(name.to_owned()))
+    fn pass_list(&mut self) -> Result<(), Stop> {
+        let base = self.enter()?;
+        let mut is_first = true;
+        while self.json.element(is_first)? {
+            is_first = false;
+            self.found()?;
+        }
+        self.leave(base);
+        Ok(())
     }
 }

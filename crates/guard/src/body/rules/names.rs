@@ -162,7 +162,9 @@ pub(in crate::body) fn user_property(name: &str) -> Option<NameFault> {
 }
 
 fn reserved(name: &str, names: &[&str], prefixes: &[&str]) -> Option<NameFault> {
-    let is = names.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix));
+    let first = name.as_bytes().first();
+    let is_prefix = |prefix: &&str| prefix.as_bytes().first() == first && name.starts_with(*prefix);
+    let is = names.contains(&name) || prefixes.iter().any(is_prefix);
     is.then_some(NameFault::Reserved)
 }
 
