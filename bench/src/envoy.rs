@@ -45,7 +45,7 @@ pub(crate) struct Envoy {
 impl Envoy {
     /// Starts an Envoy with this filter and waits until it serves; a gate has its list by then.
     pub(crate) fn start(filter: Filter, workers: u32, around: &Surroundings) -> Result<Self> {
-        let directory = tempfile::tempdir()?;
+        let directory = mpgate_testbed::directory()?;
         let lease = Lease::any()?;
         let address = lease.address();
         let config = config::envoy(filter, address, around, directory.path())?;

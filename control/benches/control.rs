@@ -41,7 +41,7 @@ fn main() {
     rustls::crypto::ring::default_provider().install_default().ok();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let directory = tempfile::tempdir().expect("a directory");
+        let directory = mpgate_testbed::directory().expect("a directory");
         let path = directory.path().join("control.sqlite");
         let token = fill(&path, BESIDE).await;
         compare(directory.path(), &path, &token).await;

@@ -68,7 +68,7 @@ async fn main() {
         (fleets, loads) = (vec![100, 500, 1_000, 2_000], vec![1, 10, 50]);
     }
 
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = mpgate_testbed::directory().expect("a directory");
     let database = directory.path().join("mpgate.sqlite");
     let admin = fill(&database, KEYS).await;
     let mut tokens = Vec::new();

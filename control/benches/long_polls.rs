@@ -37,7 +37,7 @@ async fn wait_for_news(mut client: Client, told: mpsc::UnboundedSender<Instant>)
 }
 
 async fn measure(waiters: usize, tls: bool) {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = mpgate_testbed::directory().expect("a directory");
     let database = directory.path().join("mpgate.sqlite");
     let control = Control::start(directory.path(), &database, tls);
     let admin = fs::read_to_string(directory.path().join("admin-token")).expect("a token");

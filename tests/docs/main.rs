@@ -73,7 +73,7 @@ fn play(page: &str) -> Result<()> {
         return Ok(());
     }
     let text = read(page)?;
-    let kept = tempfile::Builder::new().prefix("mpgate-docs-").tempdir()?;
+    let kept = mpgate_testbed::directory()?;
     let directory = fs::canonicalize(kept.path())?;
     let mut elsewhere = Elsewhere::new(&directory, &text)?;
     let setting = Setting::of(&text, &mut elsewhere)?;

@@ -64,7 +64,7 @@ fn a_page_with_a_live_secret() {
         _ => Answer::no_content(),
     })
     .expect("a site");
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = mpgate_testbed::directory().expect("a directory");
     let mut browser = open(&format!("http://{}/", site.address()), directory.path());
 
     let exposed = [("reason", "exposed"), ("sender", "billing"), ("outcome", "refused")];

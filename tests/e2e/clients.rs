@@ -74,7 +74,7 @@ fn ga4mp_under_enforced_rules() {
     }
     let events = json!({"events": ["purchase", "login", "session_start"]});
     let key = terms::key(&stack, "shop", &[WEB, APP], &events);
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = mpgate_testbed::directory().expect("a directory");
     let told = sent(&stack, &key, directory.path());
     let expected = [
         json!(["web", null]),

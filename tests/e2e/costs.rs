@@ -44,7 +44,7 @@ fn a_cold_start_takes_little_longer_with_the_module() {
 }
 
 fn start(has_gate: bool) -> Result<Duration> {
-    let directory = tempfile::tempdir()?;
+    let directory = mpgate_testbed::directory()?;
     let mut config = EnvoyConfig::shipped("demo.yaml")?;
     if !has_gate {
         let listeners = config.document().pointer_mut("/static_resources/listeners");

@@ -39,7 +39,7 @@ fn is_empty(watched: &Watched, query: &Query) -> bool {
 fn a_real_run_leaves_no_panel_empty_and_no_rule_unevaluated() {
     let tools = tools_or_skip("a_real_run_leaves_no_panel_empty").expect("Prometheus");
     let Some(tools) = tools else { return };
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = mpgate_testbed::directory().expect("a directory");
     let watched = Watched::start(&tools, directory.path()).expect("a watched gate");
     let (without_history, mut waiting): (Vec<_>, Vec<_>) =
         queries().into_iter().partition(|(_, query)| query.needs_history);

@@ -56,7 +56,11 @@ impl Fleet {
     fn start() -> Result<Self> {
         let server = Cluster::start(true)?;
         let url = server.database("control")?;
-        let directories = [tempfile::tempdir()?, tempfile::tempdir()?, tempfile::tempdir()?];
+        let directories = [
+            mpgate_testbed::directory()?,
+            mpgate_testbed::directory()?,
+            mpgate_testbed::directory()?,
+        ];
         let [one, two, gateway] = directories.each_ref().map(TempDir::path);
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let place = Place { database_url: Some(url), ..Place::default() };

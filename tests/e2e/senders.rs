@@ -82,7 +82,7 @@ fn the_programs_that_people_send_with() {
         );
     }
     let stack = Stack::start().expect("a stack");
-    let files = tempfile::tempdir().expect("a directory");
+    let files = mpgate_testbed::directory().expect("a directory");
     for (index, sender) in SENDERS.iter().enumerate() {
         let told = send(&stack, sender, &stack.billing.secret, files.path());
         assert!(told.contains("204"), "{}: {told}", sender.name);

@@ -23,7 +23,7 @@ impl Pair {
     fn start(edit: impl FnOnce(&mut Value)) -> Self {
         let gate =
             Stack::builder().config("deploy/sidecar/collector.yaml").start().expect("a gate");
-        let directory = tempfile::tempdir().expect("a directory");
+        let directory = mpgate_testbed::directory().expect("a directory");
         let authority = gate.authority().expect("TLS").certificate_file();
         let address = gate.envoy.address();
         // A newline at the end, as editors leave one.

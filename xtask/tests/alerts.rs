@@ -91,7 +91,7 @@ const SHORT_WEEKS: [(&str, &str); 8] = [
 fn earlier_weeks_count_as_earlier_days_do() {
     let tools = tools_or_skip("earlier_weeks_count_as_earlier_days_do").expect("promtool");
     let Some(tools) = tools else { return };
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = mpgate_testbed::directory().expect("a directory");
     let copy = |from: PathBuf, edit: &dyn Fn(String) -> String| {
         let text = fs::read_to_string(&from).expect("a file");
         let to = directory.path().join(from.file_name().expect("a name"));

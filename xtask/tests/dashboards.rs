@@ -16,7 +16,7 @@ const VALUES: [(&str, &str); 3] =
 fn prometheus_takes_every_query() {
     let tools = tools_or_skip("prometheus_takes_every_query").expect("Prometheus");
     let Some(tools) = tools else { return };
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = mpgate_testbed::directory().expect("a directory");
     // The discard port: there is nothing to scrape.
     let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
     let targets = [("mpgate-gate", nowhere), ("mpgate-control", nowhere)];

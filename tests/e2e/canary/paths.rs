@@ -124,7 +124,7 @@ fn ways() -> Vec<Way> {
 
 impl Run {
     fn start(admin_is_open: bool) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
+        let directory = mpgate_testbed::directory().expect("a directory");
         let upstream = echo();
         let (dead, lease) = nowhere().expect("a port");
         let builder = Stack::builder()

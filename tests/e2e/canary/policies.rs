@@ -96,7 +96,7 @@ fn is_of(received: &Received, stream: &str) -> bool {
 
 #[test]
 fn modes_and_policies_say_whose_secret_goes_on() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = mpgate_testbed::directory().expect("a directory");
     let (control, upstream) = (control(), Upstream::start(|_| Answer::no_content()).expect("one"));
     let spans = Upstream::start(|_| Answer::Respond(202, Vec::new(), Vec::new())).expect("one");
     let collector = spans.address();

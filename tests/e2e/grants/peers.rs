@@ -116,7 +116,7 @@ fn asking_for_certificates(directory: &std::path::Path) -> Stack {
 
 #[test]
 fn names_in_client_certificates() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = mpgate_testbed::directory().expect("a directory");
     let stack = asking_for_certificates(directory.path());
     let (gate, authority) = (stack.envoy.address(), stack.authority().expect("an authority"));
     let named = |sender: &str, names: &[&str]| {
@@ -179,7 +179,7 @@ fn names_in_client_certificates() {
 
 /// The right name, signed by somebody else.
 fn assert_stranger_is_not_heard(gate: SocketAddr, ours: &Authority, key: &IssuedKey) {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = mpgate_testbed::directory().expect("a directory");
     let theirs = Authority::new(directory.path()).expect("an authority");
     let forged = theirs.issue("billing.example.com", "forged").expect("a certificate");
     let answer = ours

@@ -176,7 +176,7 @@ fn a_pushed_filter_loses_no_count() {
 
 /// Pushes the same code with a custom section: another file, and so another module.
 fn push_another_module(stack: &Stack) -> TempDir {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = mpgate_testbed::directory().expect("a directory");
     let other = directory.path().join("other.wasm");
     let module = fs::read(artifacts::module().expect("a module")).expect("read");
     fs::write(&other, [&*module, &[0, 6, 4, b's', b'o', b'a', b'k', 1]].concat()).expect("written");

@@ -13,7 +13,7 @@ fn an_empty_list_of_a_new_epoch_is_held_until_it_is_filled() {
     let mut stack = Stack::start().expect("a stack");
     let revoked = stack.issue("till", &[SHOP]).expect("a key");
     stack.revoke(&revoked).expect("revoked");
-    let files = tempfile::tempdir().expect("a directory");
+    let files = mpgate_testbed::directory().expect("a directory");
     let address = stack.control.address();
     stack.control.kill();
     let fresh = Control::start_at(address, files.path()).expect("a control with a new database");
@@ -58,7 +58,7 @@ fn a_database_from_before_resets_the_list_to_what_it_says() {
     let mut stack = Stack::start().expect("a stack");
     let till = stack.issue("till", &[SHOP]).expect("a key");
     stack.control.kill();
-    let files = tempfile::tempdir().expect("a directory");
+    let files = mpgate_testbed::directory().expect("a directory");
     copy(&database(&stack.control.database()), files.path());
     stack.control.restart().expect("control");
 

@@ -33,7 +33,7 @@ fn export(control: &Control, export_time: u64) -> Value {
 
 /// A control beside the stack's, with one stream, and a key for each name.
 fn elsewhere<const N: usize>(senders: [&str; N]) -> (tempfile::TempDir, Control, [IssuedKey; N]) {
-    let files = tempfile::tempdir().expect("a directory");
+    let files = mpgate_testbed::directory().expect("a directory");
     let control = Control::start(files.path()).expect("a control");
     control.create_consumer(CONSUMER).expect("a consumer");
     control.create_stream(CONSUMER, SHOP, None, "none").expect("a stream");

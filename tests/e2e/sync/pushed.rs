@@ -19,7 +19,7 @@ pub(super) struct Pushed {
 
 impl Pushed {
     pub(super) fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
+        let directory = mpgate_testbed::directory().expect("a directory");
         let file = directory.path().join("gate.json");
         Self { lease: Lease::any().expect("a port"), file, _directory: directory }
     }

@@ -79,7 +79,7 @@ fn ready_says_whether_there_is_a_list_and_nothing_more() {
 
 #[test]
 fn what_is_answered_here_is_logged_without_its_query() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = mpgate_testbed::directory().expect("a directory");
     let file = directory.path().join("status.log");
     let path = file.to_string_lossy().into_owned();
     let log_paths = move |config: &mut EnvoyConfig| {

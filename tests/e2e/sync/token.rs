@@ -8,7 +8,7 @@ use mpgate_testbed::stack::Stack;
 fn a_token_that_the_kubelet_swaps_is_taken_up() {
     let mut stack = Stack::start().expect("a stack");
     stack.envoy.swap_gateway_token(&stack.gateway_token).expect("as a volume");
-    let files = tempfile::tempdir().expect("a directory");
+    let files = mpgate_testbed::directory().expect("a directory");
     let address = stack.control.address();
     stack.control.kill();
     let fresh = Control::start_at(address, files.path()).expect("a control that knows no token");

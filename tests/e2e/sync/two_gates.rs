@@ -41,7 +41,7 @@ fn add_gate(config: &mut EnvoyConfig, listen: &Lease, gate: &Value) -> anyhow::R
 
 #[test]
 fn gates_of_other_controls_or_names_do_not_share_a_list() {
-    let files = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+    let files = [(); 2].map(|()| mpgate_testbed::directory().expect("a directory"));
     let (second, second_key) = control(files[0].path());
     let (third, third_key) = control(files[1].path());
     // One cluster, two controls, told apart by the host that the gate asks for.

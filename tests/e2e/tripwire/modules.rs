@@ -37,7 +37,7 @@ struct Files {
 
 impl Files {
     fn write() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
+        let directory = mpgate_testbed::directory().expect("a directory");
         let garbage = directory.path().join("garbage.wasm");
         fs::write(&garbage, b"no module at all").expect("a file");
         let bare = directory.path().join("bare.wasm");
@@ -53,7 +53,7 @@ impl Files {
 fn remote_code_that_never_arrives_lets_nothing_through() {
     let code = Upstream::start(|_| Answer::Silence).expect("a server");
     let address = code.address();
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = mpgate_testbed::directory().expect("a directory");
     let file = directory.path().join("gate.json");
     let discovered = file.clone();
     let way = Way::new("discovered", Caught::ByTheTripwire, move |config| {

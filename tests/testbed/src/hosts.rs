@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::leftovers;
+
 /// What it takes, for whoever lacks it.
 const NEEDED: &str = "hosts of their own need root and 'ip' (Debian's package iproute2)";
 
@@ -34,9 +36,10 @@ impl Network {
     /// Not root, or no `ip`.
     pub fn start() -> Result<Self> {
         static NEXT: AtomicU8 = AtomicU8::new(0);
+        leftovers::remove_once();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         // Names of interfaces have 15 characters at most; ids of processes seven digits.
-        let name = format!("mpg{}x{number}", std::process::id());
+        let name = format!("{}{}x{number}", leftovers::NAMESPACES, std::process::id());
         let subnet = u8::try_from(std::process::id() % 200)?.wrapping_add(number);
         let network = Self { name, subnet, hosts: Vec::new() };
         let switch = network.namespace("switch");

@@ -15,6 +15,7 @@ pub mod hosts;
 pub mod http1;
 #[cfg(feature = "http2")]
 pub mod http2;
+mod leftovers;
 pub mod message;
 pub mod metrics;
 pub mod poll;
@@ -39,6 +40,7 @@ pub use collector::Collector;
 pub use config::EnvoyConfig;
 pub use control::{Control, IssuedKey};
 pub use envoy::Envoy;
+pub use leftovers::directory;
 pub use message::{Request, Response};
 pub use metrics::Metrics;
 pub use prometheus::Prometheus;

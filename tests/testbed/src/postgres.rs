@@ -3,10 +3,10 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -91,16 +91,11 @@ impl Cluster {
     }
 
     fn place(is_durable: bool) -> Result<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("mpgate-postgres-{}-{number}", std::process::id());
-        // Not in `target`: the server's user may have no way there.
-        let directory = std::env::temp_dir().join(name);
-        fs::create_dir_all(&directory)?;
+        // Not in `target`: the server's user may have no way there. Its keeper takes it away.
+        let directory = crate::directory()?.keep();
         if is_root() {
             chown(&directory, Some(NOBODY), Some(NOBODY))?;
         }
-        fs::set_permissions(&directory, fs::Permissions::from_mode(0o700))?;
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         Ok(Self {
             programs: programs(&mut |step| eprintln!("{step}"))?,
@@ -139,6 +134,8 @@ impl Cluster {
         keeper.args(server.get_args()).stdin(Stdio::piped());
         keeper.envs(server.get_envs().filter_map(|(name, value)| Some((name, value?))));
         keeper.stdout(log.try_clone()?).stderr(log);
+        // A signal to this process's group shall find a keeper that does its work.
+        keeper.process_group(0);
         self.keeper = Some(keeper.spawn().context("a shell")?);
         let port = self.port.to_string();
         let host = self.address().to_string();

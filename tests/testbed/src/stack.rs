@@ -195,7 +195,7 @@ impl Builder {
     pub fn start(self) -> Result<Stack> {
         let kept = match &self.directory {
             Some(_) => None,
-            None => Some(tempfile::Builder::new().prefix("mpgate-").tempdir()?),
+            None => Some(crate::directory()?),
         };
         let directory = self.directory.as_deref().or(kept.as_ref().map(TempDir::path));
         let directory = directory.context("a directory")?.to_owned();

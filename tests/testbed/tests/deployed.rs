@@ -33,7 +33,7 @@ fn site(directory: &Path) -> Site {
 #[test]
 fn envoy_accepts_them() {
     for file in [SHARED, SIDECAR] {
-        let directory = tempfile::tempdir().expect("a directory");
+        let directory = mpgate_testbed::directory().expect("a directory");
         let mut config = EnvoyConfig::shipped(file).expect("a configuration");
         // A limit of connections is the gateway's own business there.
         if file == SHARED {

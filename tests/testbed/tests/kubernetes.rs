@@ -44,7 +44,7 @@ fn rendered(overlay: &str) -> Option<String> {
         writeln!(std::io::stderr(), "{told}").expect("a line");
         return None;
     }
-    let copy = tempfile::tempdir().expect("a directory");
+    let copy = mpgate_testbed::directory().expect("a directory");
     let root = toolchain::root();
     let script = format!(
         "set -e; mkdir deploy; cp -r '{0}/envoy' .; cp -r '{0}/deploy/kubernetes' deploy/; {1}",
@@ -72,7 +72,7 @@ fn command_of_the_docs() -> String {
 fn what_kubernetes_knows_by_itself_fits_its_schemas() {
     let Some(text) = rendered("overlays/sqlite") else { return };
     let python = python::python(&mut |step| println!("{step}")).expect("Python");
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = mpgate_testbed::directory().expect("a directory");
     let file = directory.path().join("rendered.yaml");
     fs::write(&file, &text).expect("a file");
     let input = fs::File::open(&file).expect("a file");
@@ -207,7 +207,7 @@ fn check(name: &str, mut filter: Value, tripwire: &Value, mut control: Value, di
 
 #[test]
 fn what_the_patches_make_of_a_gateway_is_valid_and_productions() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = mpgate_testbed::directory().expect("a directory");
     let authority = mpgate_testbed::tls::Authority::new(directory.path()).expect("an authority");
     drop(authority);
     let clusters = patches("type.googleapis.com/envoy.config.cluster.v3.Cluster");

@@ -25,7 +25,7 @@ fn site() -> Site {
 
 #[test]
 fn envoy_accepts_the_demo() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = mpgate_testbed::directory().expect("a directory");
     let config = EnvoyConfig::shipped("demo.yaml").expect("a configuration");
     envoy::validate(config, &site(), directory.path()).expect("valid");
 }
@@ -36,7 +36,7 @@ fn envoy_accepts_production() {
     use mpgate_testbed::config::TlsFiles;
     use mpgate_testbed::tls::Authority;
 
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = mpgate_testbed::directory().expect("a directory");
     let authority = Authority::new(directory.path()).expect("an authority");
     let shown = authority.issue("gate.example.com", "listener").expect("a certificate");
     let authority = authority.certificate_file();

@@ -41,7 +41,7 @@ pub(super) struct Line {
 /// Lets senders send for some minutes, now more, now less.
 pub(super) fn run() -> Result<Record> {
     let tools = tools(&mut |step| println!("  {step}"))?;
-    let directory = tempfile::Builder::new().prefix("mpgate-").tempdir()?;
+    let directory = mpgate_testbed::directory()?;
     let watched = Watched::start(&tools, directory.path())?;
     println!("  senders send for {} minutes", LENGTH.as_secs() / 60);
     let (started, from) = (Instant::now(), now());

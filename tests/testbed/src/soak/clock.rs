@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_process_sees_another_day() {
-        let directory = tempfile::tempdir().expect("a directory");
+        let directory = crate::directory().expect("a directory");
         for seconds in [DAY, -DAY] {
             let environment = offset(seconds, directory.path()).expect("a library");
             check(&environment, seconds).expect("another day");

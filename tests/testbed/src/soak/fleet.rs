@@ -79,7 +79,7 @@ struct Fleet {
 impl Fleet {
     fn start(plan: Plan) -> Result<Self> {
         let mut network = Network::start()?;
-        let directory = tempfile::Builder::new().prefix("mpgate-fleet-").tempdir()?;
+        let directory = crate::directory()?;
         let database = Cluster::start_on(network.host("database", 10)?, true)?;
         let database_url = Some(database.database("mpgate")?);
         let (mut controls, mut control_hosts) = (Vec::<Control>::new(), Vec::new());

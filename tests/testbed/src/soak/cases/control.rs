@@ -64,7 +64,7 @@ pub(super) fn clock_behind(scene: &mut Scene) -> Result<()> {
 /// Keys go on to be created and revoked while the clock is wrong and when it is right again. One of the
 /// genuine senders has a key that began twelve hours ago and ends in twelve.
 fn clock_off_by(scene: &mut Scene, seconds: i64) -> Result<()> {
-    let directory = tempfile::tempdir()?;
+    let directory = crate::directory()?;
     let environment = clock::offset(seconds, directory.path())?;
     clock::check(&environment, seconds)?;
     while scene.goes_on() {

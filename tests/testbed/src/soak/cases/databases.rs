@@ -13,7 +13,7 @@ use crate::{Control, artifacts};
 
 /// `mpgate restore`, while control runs. Keys that were revoked since stay revoked.
 pub(super) fn restored(scene: &mut Scene) -> Result<()> {
-    let directory = tempfile::tempdir()?;
+    let directory = crate::directory()?;
     let backup = directory.path().join("backup.sqlite");
     let database = scene.stack.control.database();
     mpgate(&["backup", "--database"], &database, "--to", &backup)?;
@@ -37,7 +37,7 @@ fn mpgate(verb: &[&str], database: &Path, option: &str, backup: &Path) -> Result
 /// A copy from before some keys came and went takes the database's place. Control had more revisions
 /// than the copy has, so the gate starts over.
 pub(super) fn put_back(scene: &mut Scene) -> Result<()> {
-    let backup = tempfile::tempdir()?;
+    let backup = crate::directory()?;
     scene.stack.control.stop()?;
     let files = database(&scene.stack.control.database());
     copy(&files, backup.path())?;
@@ -63,7 +63,7 @@ pub(super) fn put_back(scene: &mut Scene) -> Result<()> {
 /// Control comes up with nothing. The last list stays until the good database is back.
 pub(super) fn emptied(scene: &mut Scene) -> Result<()> {
     while scene.goes_on() {
-        let directory = tempfile::tempdir()?;
+        let directory = crate::directory()?;
         let address = scene.stack.control.address();
         let held = held_empty(scene)?;
         scene.stack.control.stop()?;

@@ -27,7 +27,7 @@ pub(super) fn settings(scene: &mut Scene) -> Result<()> {
 /// Another module each time: the same code, and a custom section that makes it another file. Envoy
 /// compiles it and makes new VMs.
 pub(super) fn modules(scene: &mut Scene) -> Result<()> {
-    let directory = tempfile::tempdir()?;
+    let directory = crate::directory()?;
     let module = fs::read(artifacts::module()?)?;
     push(scene, |number, plugin| plugin.module(&copy(&module, number, directory.path())?))
 }
