@@ -178,3 +178,27 @@ fn shape(name: &str, characters_max: usize) -> Option<NameFault> {
     }
     (name.len() > characters_max).then_some(NameFault::Length(characters_max))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{EVENT_LABELS_MAX, Settings};
+
+    #[test]
+    fn the_page_of_metrics_counts_the_names_as_they_are() {
+        let page = include_str!("../../../../../docs/metrics.md");
+        let settings = Settings::parse(br#"{"gate":"g","control":{"cluster":"c"}}"#).expect("good");
+        let recommended = EVENTS_RECOMMENDED.len();
+        let names = recommended + EVENT_LABELS_MAX + 1;
+        let series = settings.senders_max * names * 3;
+        let thousands = format!("{} {:03} series of events", series / 1_000, series % 1_000);
+        for told in [
+            format!("the {recommended} recommended names"),
+            format!("names of grants beyond {EVENT_LABELS_MAX}"),
+            format!("{names} names ({recommended}, {EVENT_LABELS_MAX} of grants, `other`)"),
+            format!("the default of {} senders ({thousands})", settings.senders_max),
+        ] {
+            assert!(page.contains(&told), "docs/metrics.md does not say: {told}");
+        }
+    }
+}
