@@ -7,7 +7,7 @@ use std::time::Duration;
 use mpgate_contract::{EnvName, Secret};
 use mpgate_guard::{
     AllowList, Availability, Claim, Decision, Freshness, Inline, Offer, Policy, Reason, Settings,
-    SettingsError, Summary, UnknownSecrets,
+    SettingsError, Summary, UnknownSecrets, is_look_due,
 };
 
 use crate::host::{self, EnvoySharedData};
@@ -31,10 +31,6 @@ pub(crate) struct Gate {
     compiled: Cell<Option<Version>>,
     refreshed_at: Cell<Duration>,
 }
-
-/// After so long without a tick a request looks for itself: a worker may be too busy to tick. Below what the
-/// poller waits before it says that all workers know.
-const REFRESHED: Duration = Duration::from_millis(200);
 
 /// What a compiled policy was made of: (generation, version of the streams).
 type Version = (u32, u64);
@@ -137,7 +133,7 @@ impl Gate {
         claim: &Claim<'_>,
         uptime: Duration,
     ) -> (Availability, Rc<Policy>) {
-        let is_old = uptime.saturating_sub(self.refreshed_at.get()) > REFRESHED;
+        let is_old = is_look_due(self.refreshed_at.get(), uptime);
         let is_available = self.available.get() == Availability::InForce;
         if is_old || !is_available || self.policy.borrow().misses(claim) {
             self.refresh();

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use mpgate_contract::{Page, PageFault};
 use mpgate_guard::{
-    Applied, Control, Next, Phase, Pollers, Swept, SyncState, WhenStale, backoff_milliseconds,
-    receipt_headers,
+    Applied, Control, Next, Phase, Pollers, SEEN_BY_ALL_MILLISECONDS, Swept, SyncState, WhenStale,
+    backoff_milliseconds, receipt_headers,
 };
 
 use crate::gate::Gate;
@@ -26,9 +26,6 @@ const BACKOFF_MILLISECONDS_MAX: u64 = 500;
 
 /// The longest pause after control refused the token: it counts those who go on trying.
 const DENIED_MILLISECONDS_MAX: u64 = 5_000;
-
-/// Time in which every worker has compiled its streams: two ticks and some.
-const COMPILED_MILLISECONDS: u64 = 250;
 
 /// How long a sweep may hold the next question back. It takes a fraction of that.
 const SWEEP_MILLISECONDS_MAX: u64 = 5_000;
@@ -236,7 +233,7 @@ impl Poller {
             self.next_at = now.saturating_add(match next {
                 Next::AtOnce => 0,
                 Next::Pause => interval,
-                Next::Compiled => COMPILED_MILLISECONDS,
+                Next::Compiled => SEEN_BY_ALL_MILLISECONDS,
             });
             self.gate.refresh();
             if !matches!(self.last_result, "applied" | "unchanged") {

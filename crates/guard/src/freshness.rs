@@ -8,6 +8,18 @@ use core::time::Duration;
 
 use crate::{Settings, SyncState, WhenStale};
 
+/// After so long without a look a request looks for itself: a worker may be too busy to tick.
+const UNSEEN_MAX: Duration = Duration::from_millis(200);
+
+/// After so long every request is judged by the news, at whichever worker: two ticks and some.
+pub const SEEN_BY_ALL_MILLISECONDS: u64 = 250;
+
+/// Whether a request has to look at the list's state for itself. Both are times of a clock that never goes back.
+#[must_use]
+pub fn is_look_due(looked_at: Duration, uptime: Duration) -> bool {
+    uptime.saturating_sub(looked_at) > UNSEEN_MAX
+}
+
 /// The age of the list, as this VM counts it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Freshness {
@@ -109,6 +121,18 @@ mod tests {
             freshness.look(&state, now, Duration::from_secs(second - born));
         }
         freshness.age(Duration::from_secs(at - born)).as_secs()
+    }
+
+    #[test]
+    fn a_request_looks_for_itself_where_nobody_did() {
+        for (looked_at, uptime, is_due) in
+            [(0, 0, false), (0, 200, false), (0, 201, true), (700, 900, false), (700, 901, true)]
+        {
+            let times = [looked_at, uptime].map(Duration::from_millis);
+            assert_eq!(is_look_due(times[0], times[1]), is_due, "{looked_at} {uptime}");
+        }
+        // Whoever looked right before the news came looks again before all are said to have seen them.
+        assert!(is_look_due(Duration::ZERO, Duration::from_millis(SEEN_BY_ALL_MILLISECONDS)));
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub use body::{
 pub use claim::{Claim, Request, is_own_header};
 pub use decide::{Ruling, decide};
 pub use decision::{Action, Decision, Forward, Outcome, Seen, VerdictWord};
-pub use freshness::{Availability, Freshness};
+pub use freshness::{Availability, Freshness, SEEN_BY_ALL_MILLISECONDS, is_look_due};
 pub use inline::{Inline, InlineFacts};
 pub use inspection::Arrival;
 pub use judge::{Known, Peer, Standing};
