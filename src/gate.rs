@@ -29,7 +29,8 @@ pub(crate) struct Gate {
     freshness: Cell<Freshness>,
     available: Cell<Availability>,
     compiled: Cell<Option<Version>>,
-    refreshed_at: Cell<Duration>,
+    /// The clocks at the last look: Unix time, and the VM's own.
+    looked_at: Cell<(Duration, Duration)>,
 }
 
 /// What a compiled policy was made of: (generation, version of the streams).
@@ -40,7 +41,11 @@ impl Gate {
     pub(crate) fn new(mut settings: Settings) -> Result<Self, SettingsError> {
         let summary = Summary::of(&settings, env!("CARGO_PKG_VERSION"));
         let inline = settings.inline.take();
-        let list = AllowList::new(EnvoySharedData, settings.cluster(), &settings.gate);
+        let list = AllowList::new(
+            EnvoySharedData::of_list(&settings.gate),
+            settings.cluster(),
+            &settings.gate,
+        );
         list.create();
         let gate = Self {
             policy: RefCell::new(Rc::new(Policy::without_streams(&settings))),
@@ -52,7 +57,7 @@ impl Gate {
             freshness: Cell::default(),
             available: Cell::default(),
             compiled: Cell::new(None),
-            refreshed_at: Cell::default(),
+            looked_at: Cell::default(),
             list,
             settings,
         };
@@ -88,7 +93,9 @@ impl Gate {
 
     /// Notes a secret that no key has. Shared data is left alone: a request is under way.
     pub(crate) fn note_unknown(&self, claim: &Claim<'_>, decision: &Decision<'_>, now: Duration) {
-        if let (Some(Reason::UnknownSecret), Some(digest)) = (decision.reason, claim.digest()) {
+        if decision.reason == Some(Reason::UnknownSecret)
+            && let Some(digest) = claim.digest()
+        {
             self.unknown.borrow_mut().note(digest, now.as_secs());
         }
     }
@@ -101,6 +108,12 @@ impl Gate {
         }
     }
 
+    /// Unix time, counted on from the last look: a request asks the host for one clock, not for two.
+    pub(crate) fn now(&self, uptime: Duration) -> Duration {
+        let (now, looked_at) = self.looked_at.get();
+        now.saturating_add(uptime.saturating_sub(looked_at))
+    }
+
     /// How old the list is.
     pub(crate) fn age(&self) -> Duration {
         self.freshness.get().age(host::uptime())
@@ -108,10 +121,11 @@ impl Gate {
 
     /// Looks whether the list became ready, grew too old, or its streams changed.
     pub(crate) fn refresh(&self) {
-        let (state, uptime) = (self.list.state(), host::uptime());
-        self.refreshed_at.set(uptime);
+        let (state, now, uptime) = (self.list.state(), host::now(), host::uptime());
+        self.looked_at.set((now, uptime));
+        self.list.look_again();
         let mut freshness = self.freshness.get();
-        freshness.look(&state, host::now(), uptime);
+        freshness.look(&state, now, uptime);
         self.freshness.set(freshness);
         self.available.set(self.settings.availability(state.ready, self.age()));
         let version = (state.generation, state.streams_version);
@@ -133,7 +147,8 @@ impl Gate {
         claim: &Claim<'_>,
         uptime: Duration,
     ) -> (Availability, Rc<Policy>) {
-        let is_old = is_look_due(self.refreshed_at.get(), uptime);
+        let (_, looked_at) = self.looked_at.get();
+        let is_old = is_look_due(looked_at, uptime);
         let is_available = self.available.get() == Availability::InForce;
         if is_old || !is_available || self.policy.borrow().misses(claim) {
             self.refresh();

@@ -8,13 +8,24 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use mpgate_guard::series::Kind;
+use mpgate_guard::series::{self, Kind};
 use mpgate_guard::{SharedData, SwapError};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{Action, BufferType, Bytes, MapType, MetricType, Status};
 
-/// Envoy's shared data.
-pub(crate) struct EnvoySharedData;
+/// Envoy's shared data, and the gauge that counts changes to it where anybody asks for them.
+#[derive(Default)]
+pub(crate) struct EnvoySharedData {
+    changes: Option<u32>,
+}
+
+impl EnvoySharedData {
+    /// For the list of a gate. A gauge, since nobody can reset one: a counter, the admin interface can.
+    pub(crate) fn of_list(gate: &str) -> Self {
+        let series = &series::ALLOWLIST_CHANGES;
+        Self { changes: define_metric(series.kind, &series.with(&[gate])) }
+    }
+}
 
 impl SharedData for EnvoySharedData {
     fn get(&self, key: &str) -> Option<(Vec<u8>, u32)> {
@@ -30,6 +41,16 @@ impl SharedData for EnvoySharedData {
 
     fn swap(&self, key: &str, value: &[u8], version: u32) -> Result<(), SwapError> {
         hostcalls::set_shared_data(key, Some(value), Some(version)).map_err(|_| SwapError)
+    }
+
+    fn changes(&self) -> Option<u64> {
+        hostcalls::get_metric(self.changes?).ok()
+    }
+
+    fn note_change(&self) {
+        if let Some(metric) = self.changes {
+            increment(metric, 1);
+        }
     }
 }
 

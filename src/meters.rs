@@ -41,7 +41,8 @@ type Ids<T> = Vec<(T, u32)>;
 
 impl Meters {
     pub(crate) fn new(settings: &Settings) -> Self {
-        let labels = |kind, most| Labels::new(EnvoySharedData, &settings.gate, kind, most);
+        let labels =
+            |kind, most| Labels::new(EnvoySharedData::default(), &settings.gate, kind, most);
         Self {
             gate: settings.gate.clone(),
             senders: labels("senders", settings.senders_max),

@@ -23,7 +23,7 @@ impl Context for StatusStream {}
 impl HttpContext for StatusStream {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         let Self(settings) = self;
-        let list = AllowList::new(EnvoySharedData, settings.cluster(), &settings.gate);
+        let list = AllowList::new(EnvoySharedData::default(), settings.cluster(), &settings.gate);
         let (state, tally, summary) = (list.state(), list.tally(), list.summary());
         let unknown = list.unknown_secrets();
         let status = Status {

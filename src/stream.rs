@@ -6,7 +6,7 @@ use std::rc::Rc;
 use mpgate_contract::Digest;
 use mpgate_guard::{
     Action as Verb, Arrival, BODY_BYTES_MAX, Claim, Decision, Forward, Known, Peer, Request,
-    Ruling, Standing, VerdictWord, decide,
+    Ruling, Standing, Told, VerdictWord, decide,
 };
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -51,11 +51,12 @@ impl Stream {
         let gate = Rc::clone(&self.gate);
         let claim = Claim::read(Request { headers: &held.head }, &gate.settings);
         let claim = claim.with_digest(held.digest);
-        let (now, uptime) = (host::now(), host::uptime());
+        let uptime = host::uptime();
         let (list, policy) = gate.standing(&claim, uptime);
+        let now = gate.now(uptime);
         let wanted = policy.judges(&claim).then(|| claim.digest()).flatten();
         let known = match wanted {
-            Some(digest) => gate.list.lookup(digest).known(digest),
+            Some(digest) => gate.list.known(digest),
             None => Ok(None),
         };
         let peer = known.as_ref().map_or_else(|_| Peer::default(), |known| peer(known.as_ref()));
@@ -69,7 +70,9 @@ impl Stream {
             }
             Ruling::Probed(answer) => {
                 host::set_filter_state("mpgate.action", "answer");
-                host::set_filter_state("mpgate.verdict", "probe");
+                if gate.settings.filter_state.contains(&Told::Verdict) {
+                    host::set_filter_state(Told::Verdict.name(), "probe");
+                }
                 host::set_request_header(":path", claim.path());
                 host::respond(answer.status, answer.headers, &answer.body)
             }
@@ -94,7 +97,7 @@ impl Stream {
     }
 
     fn act(&mut self, decision: &Decision<'_>, claim: &Claim<'_>) -> Action {
-        mark(decision, claim);
+        mark(decision, claim, &self.gate.settings.filter_state);
         self.gate.meters.count(decision);
         match &decision.action {
             Verb::Forward(forward) => self.forward(forward),
@@ -207,27 +210,15 @@ impl HttpContext for Stream {
 
 /// Puts the decision into filter state: the tripwire behind the gate lets nothing pass that lacks
 /// `mpgate.action`, and the access log prints the rest.
-fn mark(decision: &Decision<'_>, claim: &Claim<'_>) {
+fn mark(decision: &Decision<'_>, claim: &Claim<'_>, wanted: &[Told]) {
     let action = match decision.action {
         Verb::Forward(_) => "forward",
         Verb::Answer(_) => "answer",
     };
     host::set_filter_state("mpgate.action", action);
-    host::set_filter_state("mpgate.verdict", decision.verdict.label());
-    host::set_filter_state("mpgate.outcome", decision.outcome.label());
-    let events = decision.events.len();
-    let events = (events > 0).then(|| events.to_string());
-    let told = [
-        ("mpgate.reason", decision.reason.map(mpgate_guard::Reason::label)),
-        ("mpgate.sender", decision.sender),
-        ("mpgate.key", decision.key_id),
-        ("mpgate.stream", decision.stream),
-        ("mpgate.events", events.as_deref()),
-        ("mpgate.trace_id", claim.trace_id()),
-    ];
-    for (name, value) in told {
-        if let Some(value) = value {
-            host::set_filter_state(name, value);
+    for told in wanted {
+        if let Some(value) = decision.told(*told, claim) {
+            host::set_filter_state(told.name(), &value);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The requests whose decision is counted: the guard as the filter calls it, with shared data as Envoy hands it
 //! over, a copy of one bucket a look-up.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -159,7 +159,7 @@ impl Scene {
         for arrival in [Arrival::Coming, Arrival::Whole(self.body.as_bytes())] {
             let claim = Claim::read(headers, &self.settings).with_digest(digest);
             let known = match claim.digest() {
-                Some(digest) => self.list.lookup(digest).known(digest),
+                Some(digest) => self.list.known(digest),
                 None => Ok(None),
             };
             let (list, policy) = (Availability::InForce, &self.policy);
@@ -219,6 +219,7 @@ struct Shared {
     values: RefCell<HashMap<String, (Vec<u8>, u32)>>,
     last: RefCell<String>,
     ready: RefCell<Option<(Vec<u8>, u32)>>,
+    changes: Cell<u64>,
 }
 
 impl Memory {
@@ -250,5 +251,13 @@ impl SharedData for Memory {
         let entry = values.get_mut(key).filter(|entry| entry.1 == version).ok_or(SwapError)?;
         *entry = (value.to_vec(), version + 1);
         Ok(())
+    }
+
+    fn changes(&self) -> Option<u64> {
+        Some(self.0.changes.get())
+    }
+
+    fn note_change(&self) {
+        self.0.changes.set(self.0.changes.get() + 1);
     }
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use mpgate_contract::{EventPattern, OTHER};
+use serde::Deserialize;
 
 use crate::body::{Event, Money, limits, recommended};
 use crate::claim::Claim;
@@ -28,6 +29,28 @@ pub struct Decision<'a> {
     pub events: Vec<Seen>,
     /// What is to be done.
     pub action: Action<'a>,
+}
+
+/// What filter state tells of a decision beside what is done, for the access log: `wasm.mpgate.…`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    /// What is true.
+    Verdict,
+    /// What came of it.
+    Outcome,
+    /// Why, where there is a why.
+    Reason,
+    /// The sender of the key.
+    Sender,
+    /// The id of the key.
+    Key,
+    /// The stream.
+    Stream,
+    /// How many events, where the body was read.
+    Events,
+    /// The trace of a `traceparent`.
+    TraceId,
 }
 
 /// An event, as it is counted.
@@ -96,6 +119,56 @@ pub struct Forward<'a> {
     /// Whether the request carries the upstream's secret, so that the answer must be stripped of
     /// whatever might repeat it.
     pub guards_answer: bool,
+}
+
+impl Told {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Verdict,
+        Self::Outcome,
+        Self::Reason,
+        Self::Sender,
+        Self::Key,
+        Self::Stream,
+        Self::Events,
+        Self::TraceId,
+    ];
+
+    /// The name in filter state, without the `wasm.` that Envoy puts before it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Verdict => "mpgate.verdict",
+            Self::Outcome => "mpgate.outcome",
+            Self::Reason => "mpgate.reason",
+            Self::Sender => "mpgate.sender",
+            Self::Key => "mpgate.key",
+            Self::Stream => "mpgate.stream",
+            Self::Events => "mpgate.events",
+            Self::TraceId => "mpgate.trace_id",
+        }
+    }
+}
+
+impl Decision<'_> {
+    /// One of the things that filter state tells, if there is anything to tell.
+    #[must_use]
+    pub fn told<'t>(&'t self, told: Told, claim: &Claim<'t>) -> Option<Cow<'t, str>> {
+        let text = match told {
+            Told::Verdict => Some(self.verdict.label()),
+            Told::Outcome => Some(self.outcome.label()),
+            Told::Reason => self.reason.map(Reason::label),
+            Told::Sender => self.sender,
+            Told::Key => self.key_id,
+            Told::Stream => self.stream,
+            Told::TraceId => claim.trace_id(),
+            Told::Events => {
+                let events = self.events.len();
+                return (events > 0).then(|| events.to_string().into());
+            }
+        };
+        text.map(Cow::Borrowed)
+    }
 }
 
 impl VerdictWord {

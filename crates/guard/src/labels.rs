@@ -146,6 +146,10 @@ mod tests {
             fn swap(&self, _: &str, _: &[u8], _: u32) -> Result<(), crate::SwapError> {
                 Err(crate::SwapError)
             }
+            fn changes(&self) -> Option<u64> {
+                None
+            }
+            fn note_change(&self) {}
         }
         assert_eq!(Labels::new(Nothing, "gate", "senders", 9).label("a"), "other");
     }

@@ -54,13 +54,13 @@ pub use body::{
 };
 pub use claim::{Claim, Request, is_own_header};
 pub use decide::{Ruling, decide};
-pub use decision::{Action, Decision, Forward, Outcome, Seen, VerdictWord};
+pub use decision::{Action, Decision, Forward, Outcome, Seen, Told, VerdictWord};
 pub use freshness::{Availability, Freshness, SEEN_BY_ALL_MILLISECONDS, is_look_due};
 pub use inline::{Inline, InlineFacts};
 pub use inspection::Arrival;
 pub use judge::{Known, Peer, Standing};
 pub use labels::{EVENT_LABELS_MAX, Labels, STREAM_LABELS_MAX};
-pub use list::{AllowList, Applied, Lookup, SharedData, SwapError, Swept};
+pub use list::{AllowList, Applied, SharedData, SwapError, Swept};
 pub use policy::Policy;
 pub use polling::{Attempt, Lease, backoff_milliseconds, receipt_headers};
 pub use reason::{Class, Reason};

@@ -41,6 +41,13 @@ pub trait SharedData {
     /// # Errors
     /// [`SwapError`] if it is not.
     fn swap(&self, key: &str, value: &[u8], version: u32) -> Result<(), SwapError>;
+
+    /// How often something was changed, by any VM: asking costs a tenth of a [`Self::get`]. `None` if
+    /// that cannot be told.
+    fn changes(&self) -> Option<u64>;
+
+    /// Counts a change, once it is made.
+    fn note_change(&self);
 }
 
 /// Somebody else wrote first.
@@ -57,12 +64,6 @@ pub struct AllowList<S> {
     /// What the gate without control looks for: the key that names the control its list came from.
     last: String,
     cluster: Option<String>,
-}
-
-/// The bytes a digest is looked up in: one consistent moment of one bucket.
-pub struct Lookup<'a> {
-    bytes: Vec<u8>,
-    grants: &'a Grants,
 }
 
 /// How far a sweep has come, and of which generation.
@@ -121,22 +122,6 @@ impl Applied {
     }
 }
 
-impl Lookup<'_> {
-    /// What the list has for the digest that was looked up.
-    ///
-    /// # Errors
-    /// [`Corrupt`] if the bucket is damaged.
-    pub fn known(&self, digest: &Digest) -> Result<Option<Known>, Corrupt> {
-        let record = Bucket::read(&self.bytes)?.find(digest)?;
-        record.map(|record| self.grants.known(&record)).transpose()
-    }
-
-    #[cfg(test)]
-    fn bucket(&self) -> Result<Bucket<'_>, Corrupt> {
-        Bucket::read(&self.bytes)
-    }
-}
-
 impl<S: SharedData> AllowList<S> {
     /// The list of the gate `gate` that follows the control service behind `cluster`. Without one it is the
     /// list that a gate of this name had last: taking control away forgets no revocation.
@@ -178,11 +163,27 @@ impl<S: SharedData> AllowList<S> {
         self.read_state().map(|(state, _)| state).unwrap_or_default()
     }
 
-    /// The bucket that holds this digest, if any does.
-    pub fn lookup(&self, digest: &Digest) -> Lookup<'_> {
+    /// What the list has for a digest.
+    ///
+    /// # Errors
+    /// [`Corrupt`] if its bucket is damaged.
+    pub fn known(&self, digest: &Digest) -> Result<Option<Known>, Corrupt> {
+        // Before the bucket is fetched: what changes in between makes the next request fetch it again.
+        let changes = self.shared.changes();
+        if let Some(known) = changes.and_then(|changes| self.grants.remembered(digest, changes)) {
+            return Ok(Some(known));
+        }
         let mut key = self.bucket_key.borrow_mut();
         self.write_bucket_key(&mut key, bucket_of(digest));
-        Lookup { bytes: self.bytes(&key), grants: &self.grants }
+        let bytes = self.bytes(&key);
+        let record = Bucket::read(&bytes)?.find(digest)?;
+        record.map(|record| self.grants.known(&record, changes)).transpose()
+    }
+
+    /// Makes the next request of each key fetch it, whatever is said of changes: a VM that died between a change
+    /// and counting it must not hide it for long.
+    pub fn look_again(&self) {
+        self.grants.look_again();
     }
 
     /// The streams, a bucket of their own.
@@ -307,6 +308,7 @@ impl<S: SharedData> AllowList<S> {
                 return Some(());
             };
             if self.shared.swap(key, &next, version).is_ok() {
+                self.shared.note_change();
                 let after = Bucket::read(&next).ok()?.active();
                 *grown =
                     grown.saturating_add_unsigned(after).saturating_sub_unsigned(bucket.active());

@@ -51,6 +51,8 @@ series! {
     ALLOWLIST_ENTRIES = Gauge "mpgate_allowlist_entries" [];
     /// Streams in force.
     ALLOWLIST_STREAMS = Gauge "mpgate_allowlist_streams" [];
+    /// How often the list was changed in this Envoy: workers see by it that what they remember may be old.
+    ALLOWLIST_CHANGES = Gauge "mpgate_allowlist_changes" [];
     /// When control last answered with something that was taken.
     ALLOWLIST_LAST_SYNC = Gauge "mpgate_allowlist_last_sync_timestamp_seconds" [];
     /// Whether the list is older than `max_staleness_seconds`.

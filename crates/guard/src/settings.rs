@@ -6,6 +6,7 @@ use core::fmt;
 use mpgate_contract::{Environment, Mode, limits};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::Told;
 use crate::inline::{Inline, WrittenInline};
 
 /// Below this a list would be stale between two answers of a control that is well.
@@ -33,6 +34,8 @@ pub struct Settings {
     pub unknown_paths: UnknownPaths,
     /// Whether query parameters that the protocol does not know are forwarded.
     pub keep_other_parameters: bool,
+    /// What filter state tells of each decision; each costs what a header does.
+    pub filter_state: Vec<Told>,
     /// Senders with a series of their own in the metrics.
     pub senders_max: usize,
     /// Age in seconds from which the list counts as stale.
@@ -147,6 +150,8 @@ struct Written<'a> {
     unknown_paths: UnknownPaths,
     #[serde(default, deserialize_with = "keep_or_drop")]
     other_parameters: bool,
+    #[serde(default = "everything")]
+    filter_state: Vec<Told>,
     #[serde(default = "senders_max")]
     senders_max: usize,
     #[serde(default = "max_staleness_seconds")]
@@ -192,6 +197,10 @@ const fn dry_run() -> Mode {
 
 fn query_only() -> Vec<Place> {
     vec![Place::Query]
+}
+
+fn everything() -> Vec<Told> {
+    Told::ALL.to_vec()
 }
 
 const fn enforce() -> Mode {
@@ -303,6 +312,7 @@ impl Settings {
             },
             unknown_paths: written.unknown_paths,
             keep_other_parameters: written.other_parameters,
+            filter_state: written.filter_state,
             senders_max: written.senders_max,
             max_staleness_seconds: written.max_staleness_seconds,
             when_stale: written.when_stale,

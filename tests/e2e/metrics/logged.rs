@@ -44,6 +44,21 @@ fn word(line: &serde_json::Value, name: &str) -> String {
 }
 
 #[test]
+fn a_line_tells_what_filter_state_is_asked_for() {
+    let few = |config: &mut EnvoyConfig| {
+        config.gate()?["filter_state"] = ["sender", "trace_id"].as_slice().into();
+        Ok(())
+    };
+    let stack = Stack::builder().edit(few).start().expect("a stack");
+    let genuine = purchase(SHOP, &stack.billing.secret).header("traceparent", parent(ID));
+    assert_eq!(stack.send(&genuine).expect("an answer").status, 204, "the tripwire let it pass");
+    let lines = stack.envoy.wait_for_access_log(1).expect("lines");
+    let told = ["action", "sender", "trace_id", "verdict", "outcome", "key", "stream", "events"];
+    let told = told.map(|name| word(&lines[0], name));
+    assert_eq!(told, ["forward", "billing", ID, "-", "-", "-", "-", "-"]);
+}
+
+#[test]
 fn trace_context_passes_unchanged() {
     let dry = |config: &mut EnvoyConfig| {
         config.gate()?["mode"] = "dry_run".into();

@@ -9,7 +9,7 @@ use serde_json::{Map, json};
 use super::way::{Caught, Way, open, try_open};
 
 /// What the release module calls and what Envoy calls in it.
-const CAPABILITIES: [&str; 40] = [
+const CAPABILITIES: [&str; 41] = [
     "clock_time_get",
     "environ_get",
     "environ_sizes_get",
@@ -22,6 +22,7 @@ const CAPABILITIES: [&str; 40] = [
     "proxy_get_current_time_nanoseconds",
     "proxy_get_header_map_pairs",
     "proxy_get_header_map_value",
+    "proxy_get_metric",
     "proxy_get_property",
     "proxy_get_shared_data",
     "proxy_http_call",
@@ -57,7 +58,7 @@ const OPEN: &str = "FAIL_OPEN";
 
 /// A withheld capability under a failure policy, and the statuses of: a genuine request, another one,
 /// one with a guessed secret, and a genuine one over HTTP/2 with trailers.
-const WITHHELD: [(&str, &str, [u16; 4]); 12] = [
+const WITHHELD: [(&str, &str, [u16; 4]); 13] = [
     // As shipped, but for the restriction: what follows is due to what was withheld.
     ("nothing", RELOAD, [204, 204, 401, 204]),
     ("proxy_on_request_headers", RELOAD, [403, 403, 403, 403]),
@@ -65,6 +66,7 @@ const WITHHELD: [(&str, &str, [u16; 4]); 12] = [
     ("proxy_on_request_trailers", RELOAD, [204, 204, 401, 403]),
     ("proxy_set_property", RELOAD, [503, 503, 503, 503]),
     ("proxy_get_header_map_pairs", RELOAD, [503, 503, 503, 503]),
+    ("proxy_get_metric", RELOAD, [503, 503, 503, 503]),
     ("proxy_replace_header_map_value", RELOAD, [503, 503, 503, 503]),
     ("proxy_http_call", RELOAD, [503, 503, 503, 503]),
     ("proxy_on_tick", RELOAD, [503, 503, 503, 503]),

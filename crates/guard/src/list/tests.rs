@@ -2,6 +2,7 @@
 
 mod offers;
 mod races;
+mod remembered;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -20,6 +21,8 @@ type Versioned = (Vec<u8>, u32);
 pub(crate) struct Memory {
     values: Rc<RefCell<HashMap<String, Versioned>>>,
     calls: Rc<Cell<usize>>,
+    gets: Rc<Cell<usize>>,
+    changes: Rc<Cell<u64>>,
     interruption: Rc<RefCell<Option<(usize, Interruption)>>>,
 }
 
@@ -47,6 +50,7 @@ impl Memory {
 impl SharedData for Memory {
     fn get(&self, key: &str) -> Option<(Vec<u8>, u32)> {
         self.count();
+        self.gets.set(self.gets.get() + 1);
         self.values.borrow().get(key).cloned()
     }
 
@@ -63,6 +67,16 @@ impl SharedData for Memory {
         }
         *entry = (value.to_vec(), version + 1);
         Ok(())
+    }
+
+    fn changes(&self) -> Option<u64> {
+        self.count();
+        Some(self.changes.get())
+    }
+
+    fn note_change(&self) {
+        self.count();
+        self.changes.set(self.changes.get() + 1);
     }
 }
 
@@ -127,12 +141,7 @@ fn sweep_on(list: &AllowList<Memory>, mut swept: Swept) {
 
 fn state_of(list: &AllowList<Memory>, name: &str) -> Option<State> {
     let digest = Digest::of(name.as_bytes());
-    let lookup = list.lookup(&digest);
-    lookup
-        .bucket()
-        .and_then(|bucket| bucket.find(&digest))
-        .expect("a bucket")
-        .map(|record| record.state)
+    list.known(&digest).expect("a bucket").map(|known| known.state)
 }
 
 /// A list that holds `a` (active, revision 5) of epoch e1.
@@ -163,7 +172,7 @@ fn a_look_finds_the_key_that_was_asked_for() {
     let (_, list) = filled();
     let known = |name: &str| {
         let digest = Digest::of(name.as_bytes());
-        list.lookup(&digest).known(&digest).expect("a bucket").is_some()
+        list.known(&digest).expect("a bucket").is_some()
     };
     assert!(known("a") && !known("b"));
 }

@@ -18,6 +18,7 @@ fn the_shortest_configuration() {
         (settings.max_staleness_seconds, settings.when_stale),
         (86_400, WhenStale::LastList)
     );
+    assert_eq!(settings.filter_state, Told::ALL);
     assert!(!settings.ready && settings.serve == Serve::Gate && settings.inline.is_none());
     let control = settings.control.expect("a control");
     assert_eq!(control.authority, "c");
@@ -29,7 +30,7 @@ fn the_shortest_configuration() {
 fn the_longest_configuration() {
     let settings = Settings::parse(
         br#"{"gate":"g-1","mode":"dry_run","unknown_paths":"pass","other_parameters":"keep","senders_max":5,
-             "protocol_rules":"enforce","silent":true,"max_staleness_seconds":60,"when_stale":"deny","ready":true,"serve":"gate",
+             "protocol_rules":"enforce","silent":true,"max_staleness_seconds":60,"when_stale":"deny","ready":true,"serve":"gate","filter_state":["trace_id","key"],
              "environment":"staging","credentials":["x-api-secret","authorization"],
              "control":{"cluster":"c","authority":"a","poll_interval_milliseconds":50,"wait_seconds":20,
                         "page_entries":1000,"pollers":"all"}}"#,
@@ -42,6 +43,7 @@ fn the_longest_configuration() {
     let headers = Credentials { query: false, x_api_secret: true, authorization: true };
     assert!(settings.credentials == headers);
     assert_eq!((settings.max_staleness_seconds, settings.when_stale), (60, WhenStale::Deny));
+    assert_eq!(settings.filter_state, [Told::TraceId, Told::Key]);
     assert!(settings.ready);
     let control = settings.control.expect("a control");
     assert!(control.pollers == Pollers::All && control.authority == "a");
