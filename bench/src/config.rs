@@ -102,12 +102,15 @@ fn filters(filter: Filter, directory: &Path) -> Result<Vec<Value>> {
 }
 
 fn gate(gate: Gate) -> Result<Vec<Value>> {
-    let settings = json!({
+    let mut settings = json!({
         "gate": "bench",
         "mode": gate.mode,
         "protocol_rules": gate.protocol_rules,
         "control": {"cluster": "control", "authority": "control"},
     });
+    if let Some(told) = gate.filter_state {
+        settings["filter_state"] = json!(told);
+    }
     let mut filters = vec![wasm("mpgate", &artifacts::module()?, &settings.to_string())];
     if gate.tripwire {
         let marked = json!({"filter_state": {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::keys::Feed;
 use crate::surroundings::Surroundings;
 use crate::variants::{Filter, Variant};
 
-const START: Duration = Duration::from_mins(1);
+const START: Duration = Duration::from_mins(5);
 
 /// The core of the Envoys, and the one of everything else.
 const ENVOY_CORE: &str = "0";
@@ -39,12 +40,28 @@ pub(crate) struct Envoy {
     pub(crate) address: SocketAddr,
     admin: SocketAddr,
     _lease: Lease,
-    _directory: TempDir,
+    directory: TempDir,
+}
+
+/// The file of an Envoy that is counted, before a number.
+pub(crate) const PROFILE: &str = "callgrind.out";
+
+/// How an Envoy is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Run {
+    Plain,
+    /// Under callgrind, which does not count yet.
+    Counted,
 }
 
 impl Envoy {
     /// Starts an Envoy with this filter and waits until it serves; a gate has its list by then.
-    pub(crate) fn start(filter: Filter, workers: u32, around: &Surroundings) -> Result<Self> {
+    pub(crate) fn start(
+        filter: Filter,
+        workers: u32,
+        around: &Surroundings,
+        run: Run,
+    ) -> Result<Self> {
         let directory = mpgate_testbed::directory()?;
         let lease = Lease::any()?;
         let address = lease.address();
@@ -54,6 +71,11 @@ impl Envoy {
         let admin_file = directory.path().join("admin");
         let mut command = Command::new("taskset");
         command.args(["--cpu-list", ENVOY_CORE]);
+        if run == Run::Counted {
+            command.args(["valgrind", "--tool=callgrind", "--instr-atstart=no", "--cache-sim=yes"]);
+            let out = directory.path().join(PROFILE);
+            command.arg(format!("--callgrind-out-file={}", out.display()));
+        }
         command.arg(toolchain::envoy(&mut |step| eprintln!("{step}"))?);
         command.arg("--config-path").arg(file).arg("--admin-address-path").arg(&admin_file);
         command.args(["--concurrency", &workers.to_string(), "--log-level", "warning"]);
@@ -75,12 +97,21 @@ impl Envoy {
             let head = Feed::new(gate.keys, gate.grant).head();
             process.wait_for("the list", START, |_| (revision(admin)? >= head).then_some(()))?;
         }
-        Ok(Self { process, address, admin, _lease: lease, _directory: directory })
+        Ok(Self { process, address, admin, _lease: lease, directory })
     }
 
     /// As a row has it.
     pub(crate) fn of(variant: &Variant, around: &Surroundings) -> Result<Self> {
-        Self::start(variant.filter, variant.workers, around)
+        Self::start(variant.filter, variant.workers, around, Run::Plain)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Where it has its files.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// CPU time of the whole process so far.

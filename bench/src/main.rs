@@ -10,6 +10,7 @@ use mpgate_testbed::process::end_all;
 use mpgate_testbed::toolchain;
 
 use crate::figures::Row;
+use crate::instructions::Count;
 use crate::measure::{Plan, Visit, visit};
 use crate::report::Run;
 use crate::surroundings::Surroundings;
@@ -21,6 +22,7 @@ mod config;
 mod envoy;
 mod events;
 mod figures;
+mod instructions;
 mod keys;
 mod load;
 mod measure;
@@ -37,6 +39,7 @@ Examples:
   cargo xtask bench --record                   the same, into docs/benchmarks.md and docs/benchmarks/
   cargo xtask bench --list                     the names of the rows
   cargo xtask bench --only 'mpgate: secret' --only 'ext_authz' --generations 5
+  cargo xtask bench --instructions             instructions, which a busy machine does not change
   cargo xtask bench --explain                  what single callbacks and host calls cost";
 
 #[derive(Parser)]
@@ -46,12 +49,15 @@ struct Options {
     /// Short slices, one pair of processes a row.
     #[arg(long)]
     quick: bool,
-    /// Rows whose name contains this; may be given several times.
+    /// The row of this name, or else the rows whose names contain this; may be given several times.
     #[arg(long, value_name = "TEXT")]
     only: Vec<String>,
     /// The rows that take a filter apart, instead of the table.
     #[arg(long)]
     explain: bool,
+    /// Count instructions under callgrind instead of measuring time: half a minute a row, on any machine.
+    #[arg(long)]
+    instructions: bool,
     /// Pairs of fresh processes for each row.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
     generations: u16,
@@ -85,7 +91,11 @@ impl Options {
 
     fn rows(&self) -> Result<Vec<&'static Variant>> {
         let is_wanted = |variant: &&Variant| {
-            let named = self.only.iter().any(|part| variant.name.contains(part.as_str()));
+            let is_a_row = |part: &str| VARIANTS.iter().any(|other| other.name == part);
+            let is_meant = |part: &String| {
+                variant.name == part || (variant.name.contains(part.as_str()) && !is_a_row(part))
+            };
+            let named = self.only.iter().any(is_meant);
             let is_base = self.explain && [BARE, SDK].contains(&variant.name);
             if self.only.is_empty() { variant.explains == self.explain || is_base } else { named }
         };
@@ -111,10 +121,19 @@ fn main() -> Result<()> {
     envoy::leave_the_envoys_core()?;
     let around = Surroundings::start()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let rows = runtime.block_on(all(&rows, &plan, &around))?;
-
     let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
     let command = format!("cargo xtask bench {command}").trim_end().to_owned();
+    if options.instructions {
+        let counts = runtime.block_on(count(&rows, &around))?;
+        let table = instructions::markdown(&counts, &command, &machine());
+        println!("{table}");
+        if options.record {
+            instructions::put_into(&toolchain::root().join("docs/benchmarks.md"), &table)?;
+        }
+        return Ok(());
+    }
+    let rows = runtime.block_on(all(&rows, &plan, &around))?;
+
     let explains = options.explain;
     let run = Run { command, machine: machine(), plan: &plan, rows: &rows, explains };
     println!("{}", run.markdown());
@@ -128,6 +147,21 @@ fn main() -> Result<()> {
         println!("recorded: docs/benchmarks.md and docs/benchmarks/");
     }
     Ok(())
+}
+
+/// Counts all rows, one after the other.
+async fn count(rows: &[&'static Variant], around: &Surroundings) -> Result<Vec<Count>> {
+    let profiles = toolchain::target_directory().join("bench/profiles");
+    let mut counts = Vec::with_capacity(rows.len());
+    for (done, variant) in rows.iter().enumerate() {
+        let count = instructions::count(variant, around, &profiles).await;
+        let count = count.with_context(|| variant.name.to_owned())?;
+        let (done, total, instructions) = (done + 1, rows.len(), count.instructions);
+        eprintln!("[{done}/{total}] {:44} {instructions:9} instructions", variant.name);
+        counts.push(count);
+    }
+    println!("profiles, for callgrind_annotate: {}", profiles.display());
+    Ok(counts)
 }
 
 /// Visits all rows once a generation, each time in another order.

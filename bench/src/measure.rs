@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
-use crate::envoy::Envoy;
+use crate::envoy::{Envoy, Run};
 use crate::events;
 use crate::load::{Event, flow, latencies};
 use crate::surroundings::Surroundings;
@@ -57,7 +57,7 @@ impl Visit {
 }
 
 pub(crate) async fn visit(variant: &Variant, plan: &Plan, around: &Surroundings) -> Result<Visit> {
-    let bare = Envoy::start(Filter::Nothing, variant.workers, around)?;
+    let bare = Envoy::start(Filter::Nothing, variant.workers, around, Run::Plain)?;
     let own = Envoy::of(variant, around)?;
     let event = events::of(variant.sent);
     // The bare proxy has nobody who would refuse.

@@ -92,7 +92,7 @@ impl Run<'_> {
 }
 
 /// The page with another table between the markers of a command.
-fn placed(page: &str, command: &str, table: &str) -> Result<String> {
+pub(crate) fn placed(page: &str, command: &str, table: &str) -> Result<String> {
     let [begin, end] = ["begin", "end"].map(|side| format!("<!-- {command}: {side} -->"));
     let (before, rest) = page.split_once(&begin).with_context(|| format!("no '{begin}'"))?;
     let (_, after) = rest.split_once(&end).with_context(|| format!("no '{end}'"))?;
@@ -115,7 +115,7 @@ fn table(text: &mut String, rows: &[Row]) {
     }
 }
 
-fn line(text: &mut String, words: std::fmt::Arguments<'_>) {
+pub(crate) fn line(text: &mut String, words: std::fmt::Arguments<'_>) {
     // A String takes everything.
     let _written = writeln!(text, "{words}");
 }
