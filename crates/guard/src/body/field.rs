@@ -13,7 +13,11 @@ pub(super) enum Field {
 
 /// Finds a name among fields, which are given in `snake_case`.
 pub(super) fn find(fields: &'static [&'static str], name: &str) -> Field {
-    let known = (0..).zip(fields).find(|(_, field)| name == **field || is_camel_of(name, field));
+    // Both spellings begin alike.
+    let first = name.as_bytes().first();
+    let known = (0..).zip(fields).find(|(_, field)| {
+        field.as_bytes().first() == first && (name == **field || is_camel_of(name, field))
+    });
     match known {
         Some((index, field)) => Field::Known(index, field),
         None if fields.iter().any(|field| folded(name).eq(folded(field))) => Field::Lookalike,

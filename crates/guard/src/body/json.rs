@@ -35,6 +35,9 @@ pub(super) enum Found<'de> {
     Object,
 }
 
+/// In place of a byte that is not there. Where it stands, JSON has no use for it either.
+const NONE: u8 = 0;
+
 /// The reading ends here; [`Json::fault`] says why. It has no size: what is read comes back in fewer
 /// words.
 #[derive(Debug)]
@@ -68,13 +71,13 @@ impl<'de> Json<'de> {
     #[inline(always)]
     pub(super) fn value(&mut self) -> Result<Found<'de>, Stop> {
         match self.token() {
-            Some(b'"') => self.string().map(Found::Text),
-            Some(b'{') => Ok(Found::Object),
-            Some(b'[') => Ok(Found::List),
-            Some(first @ (b'-' | b'0'..=b'9')) => self.number(first).map(Found::Number),
-            Some(b't') => self.word("rue", Found::Bool(true)),
-            Some(b'f') => self.word("alse", Found::Bool(false)),
-            Some(b'n') => self.word("ull", Found::Null),
+            b'"' => self.string().map(Found::Text),
+            b'{' => Ok(Found::Object),
+            b'[' => Ok(Found::List),
+            first @ (b'-' | b'0'..=b'9') => self.number(first).map(Found::Number),
+            b't' => self.word("rue", Found::Bool(true)),
+            b'f' => self.word("alse", Found::Bool(false)),
+            b'n' => self.word("ull", Found::Null),
             _ => Err(Stop),
         }
     }
@@ -83,30 +86,31 @@ impl<'de> Json<'de> {
     #[inline(always)]
     pub(super) fn name(&mut self, is_first: bool) -> Result<Option<Cow<'de, str>>, Stop> {
         let mut token = self.token();
-        if token == Some(b'}') {
+        if token == b'}' {
             return Ok(None);
         }
         if !is_first {
-            if token != Some(b',') {
+            if token != b',' {
                 return Err(Stop);
             }
             token = self.token();
         }
-        if token == Some(b'"') { self.string().map(Some) } else { Err(Stop) }
+        if token == b'"' { self.string().map(Some) } else { Err(Stop) }
     }
 
     /// What stands between a name and its value.
     pub(super) fn colon(&mut self) -> Result<(), Stop> {
-        if self.token() == Some(b':') { Ok(()) } else { Err(Stop) }
+        if self.token() == b':' { Ok(()) } else { Err(Stop) }
     }
 
     /// Whether another element of a list follows. `is_first` is whether none was read yet.
     pub(super) fn element(&mut self, is_first: bool) -> Result<bool, Stop> {
         let start = self.at;
         match self.token() {
-            Some(b']') => Ok(false),
-            Some(b',') if !is_first => Ok(true),
-            Some(_) if is_first => {
+            b']' => Ok(false),
+            b',' if !is_first => Ok(true),
+            NONE => Err(Stop),
+            _ if is_first => {
                 // It is the element's.
                 self.at = start;
                 Ok(true)
@@ -117,7 +121,12 @@ impl<'de> Json<'de> {
 
     /// Nothing may follow.
     pub(super) fn end(&mut self) -> Result<(), Stop> {
-        if self.token().is_none() { Ok(()) } else { Err(self.stop(Ambiguity::TrailingBytes)) }
+        while let Some(next) = self.next() {
+            if !is_white_space(next) {
+                return Err(self.stop(Ambiguity::TrailingBytes));
+            }
+        }
+        Ok(())
     }
 
     fn word(&mut self, rest: &str, found: Found<'de>) -> Result<Found<'de>, Stop> {
@@ -143,18 +152,24 @@ impl<'de> Json<'de> {
         Some(next)
     }
 
-    /// The next byte that is no white space.
-    fn token(&mut self) -> Option<u8> {
-        let next = self.next()?;
-        if next > b' ' { Some(next) } else { self.token_after(next) }
+    /// The next byte that is no white space, or [`NONE`].
+    fn token(&mut self) -> u8 {
+        match self.next() {
+            Some(next) if next > b' ' => next,
+            next => self.token_after(next),
+        }
     }
 
     #[inline(never)]
-    fn token_after(&mut self, space: u8) -> Option<u8> {
+    fn token_after(&mut self, space: Option<u8>) -> u8 {
         let mut next = space;
-        while matches!(next, b' ' | b'\t' | b'\n' | b'\r') {
-            next = self.next()?;
+        while next.is_some_and(is_white_space) {
+            next = self.next();
         }
-        Some(next)
+        next.unwrap_or(NONE)
     }
+}
+
+fn is_white_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }

@@ -86,8 +86,8 @@ impl<'de> Json<'de> {
 #[inline]
 fn special(bytes: &[u8], start: usize) -> usize {
     let mut at = start;
-    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        let marks = marks(u64::from_le_bytes(*word));
+    while let Some(Ok(word)) = bytes.get(at..at.wrapping_add(LANES)).map(<[u8; LANES]>::try_from) {
+        let marks = marks(u64::from_le_bytes(word));
         if marks != 0 {
             return at.wrapping_add((marks.trailing_zeros() / u8::BITS) as usize);
         }

@@ -2,6 +2,9 @@
 
 use super::super::key::Key;
 
+/// A parameter with its name.
+type Known = (Param, &'static str, Key);
+
 macro_rules! params {
     ($($param:ident = $name:literal;)*) => {
         /// A parameter that the protocol knows.
@@ -9,7 +12,7 @@ macro_rules! params {
         pub(in crate::body) enum Param { $($param,)* }
 
         /// Them with their names, by the names' length.
-        const ALL: &[(Param, &str, Key)] = &[$((Param::$param, $name, Key::of($name)),)*];
+        const ALL: &[Known] = &[$((Param::$param, $name, Key::of($name)),)*];
     };
 }
 
@@ -111,25 +114,30 @@ impl Set {
     }
 }
 
-/// How many names are shorter than this many bytes: there in [`ALL`] the names of that length begin.
-const SHORTER: [u8; LENGTH_MAX + 2] = {
-    let mut counts = [0; LENGTH_MAX + 2];
-    let mut rest = counts.as_mut_slice();
+/// [`ALL`] by the names' length.
+const BY_LENGTH: [&[Known]; LENGTH_MAX + 1] = {
+    let mut table = [ALL; LENGTH_MAX + 1];
+    let mut rest = table.as_mut_slice();
     let mut length = 0_usize;
     while let [first, others @ ..] = rest {
-        *first = shorter_than(length);
+        let (longer, _) = ALL.split_at(not_longer_than(length));
+        let (_, own) = match length.checked_sub(1) {
+            Some(shorter) => longer.split_at(not_longer_than(shorter)),
+            None => longer.split_at(0),
+        };
+        *first = own;
         length = length.wrapping_add(1);
         rest = others;
     }
-    counts
+    table
 };
 const LENGTH_MAX: usize = 21;
 
-const fn shorter_than(length: usize) -> u8 {
-    let mut count = 0_u8;
+const fn not_longer_than(length: usize) -> usize {
+    let mut count = 0_usize;
     let mut rest = ALL;
     while let [(_, _, key), others @ ..] = rest
-        && key.length() < length
+        && key.length() <= length
     {
         count = count.wrapping_add(1);
         rest = others;
@@ -141,9 +149,8 @@ impl Param {
     /// The parameter of this name, if the protocol knows it.
     #[inline]
     pub(in crate::body) fn named(name: &str, key: Key) -> Option<Self> {
-        let [begin, end] = *SHORTER.get(key.length()..)?.first_chunk()?;
-        let (param, found, _) =
-            ALL.get(begin.into()..end.into())?.iter().find(|(_, _, known)| *known == key)?;
+        let known = BY_LENGTH.get(key.length())?;
+        let (param, found, _) = known.iter().find(|(_, _, known)| *known == key)?;
         (key.is_whole() || *found == name).then_some(*param)
     }
 
