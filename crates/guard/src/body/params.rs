@@ -102,20 +102,22 @@ impl<'de> Handler<'de> for Items {
     ) -> Result<(), Stop> {
         self.count = self.count.saturating_add(1);
         let mut custom = 0_usize;
-        let mut is_named = false;
+        let mut there = Set::default();
         while let Some((name, param)) = members.param(reading)? {
             let found = reading.found()?;
             if found == Found::Null {
                 continue;
             }
             reading.check_param(&name, param, &found);
-            is_named |= matches!(param, Some(Param::ItemId | Param::ItemName));
-            if !param.is_some_and(|param| OF_ITEMS.has(param)) {
-                custom = custom.saturating_add(1);
+            match param {
+                Some(param) if OF_ITEMS.has(param) => {
+                    there.insert(param);
+                }
+                _ => custom = custom.saturating_add(1),
             }
         }
         let index = reading.event_index();
-        if !is_named {
+        if !there.has(Param::ItemId) && !there.has(Param::ItemName) {
             reading.violate(
                 Rule::ItemUnnamed,
                 At::Member("item_id"),
@@ -168,23 +170,34 @@ impl Reading<'_> {
         {
             self.param_name(name, fault);
         }
-        if matches!(found, Found::List | Found::Object) {
-            return self.wrong_type(At::Member(name), "text, a number, true or false");
+        let has_to_be_number = param.is_some_and(|param| NUMBERS.has(param));
+        match found {
+            Found::Number(_) => {}
+            Found::List | Found::Object => {
+                self.wrong_type(At::Member(name), "text, a number, true or false");
+            }
+            _ => {
+                if has_to_be_number && !found.is_number() {
+                    self.param_not_number(name);
+                }
+                // The limits of special parameters are all above the common one, so few get this far.
+                if found.is_longer_than(limits::PARAM_VALUE_CHARACTERS_MAX) {
+                    self.check_length(name, found);
+                }
+            }
         }
-        if param.is_some_and(|param| NUMBERS.has(param)) && !found.is_number() {
-            let index = self.event_index();
-            self.violate(
-                Rule::ParamNotNumber,
-                At::Member(name),
-                format_args!(
-                    "Event at index: [{index}] has parameter [{name}] that is not a number."
-                ),
-            );
-        }
-        // The limits of special parameters are all above the common one, so few values get this far.
-        if !found.is_longer_than(limits::PARAM_VALUE_CHARACTERS_MAX) {
-            return;
-        }
+    }
+
+    fn param_not_number(&mut self, name: &str) {
+        let index = self.event_index();
+        self.violate(
+            Rule::ParamNotNumber,
+            At::Member(name),
+            format_args!("Event at index: [{index}] has parameter [{name}] that is not a number."),
+        );
+    }
+
+    fn check_length(&mut self, name: &str, found: &Found<'_>) {
         let characters_max = limits::PARAM_VALUE_CHARACTERS_MAX_OF
             .iter()
             .find(|(special, _)| *special == name)

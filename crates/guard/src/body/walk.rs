@@ -64,7 +64,7 @@ impl<'de> Members<'de> {
         let Some(name) = self.name(reading)? else {
             return Ok(None);
         };
-        self.remember(reading, Key::of(&name), name.clone())?;
+        self.remember(reading, name.clone())?;
         reading.json.colon()?;
         Ok(Some(name))
     }
@@ -75,12 +75,11 @@ impl<'de> Members<'de> {
         let Some(name) = self.name(reading)? else {
             return Ok(None);
         };
-        let key = Key::of(&name);
-        let param = Param::named(&name, key);
+        let param = Param::named(&name);
         match param {
             Some(param) if self.params.insert(param) => {}
             Some(_) => return Err(reading.json.stop(Ambiguity::DuplicateKey)),
-            None => self.remember(reading, key, name.clone())?,
+            None => self.remember(reading, name.clone())?,
         }
         reading.json.colon()?;
         Ok(Some((name, param)))
@@ -106,7 +105,7 @@ impl<'de> Members<'de> {
                 Field::Lookalike => return Err(reading.json.stop(Ambiguity::LookalikeKey)),
                 Field::Unknown => {
                     reading.unknown_member(&name);
-                    self.remember(reading, Key::of(&name), name)?;
+                    self.remember(reading, name)?;
                     reading.json.colon()?;
                     reading.found()?;
                 }
@@ -118,7 +117,7 @@ impl<'de> Members<'de> {
     /// Reads what is left and keeps nothing.
     fn pass(mut self, reading: &mut Reading<'de>) -> Result<(), Stop> {
         while let Some(name) = self.name(reading)? {
-            self.remember(reading, Key::of(&name), name)?;
+            self.remember(reading, name)?;
             reading.json.colon()?;
             reading.found()?;
         }
@@ -131,20 +130,16 @@ impl<'de> Members<'de> {
     }
 
     /// Compares a name with the object's others, and keeps it for those that follow.
-    fn remember(
-        &mut self,
-        reading: &mut Reading<'de>,
-        key: Key,
-        name: Cow<'de, str>,
-    ) -> Result<(), Stop> {
+    fn remember(&mut self, reading: &mut Reading<'de>, name: Cow<'de, str>) -> Result<(), Stop> {
         let is_new = match &mut self.set {
             Some(set) => set.insert(name),
-            None => self.is_new(reading, key, name),
+            None => self.is_new(reading, name),
         };
         if is_new { Ok(()) } else { Err(reading.json.stop(Ambiguity::DuplicateKey)) }
     }
 
-    fn is_new(&mut self, reading: &mut Reading<'de>, key: Key, name: Cow<'de, str>) -> bool {
+    fn is_new(&mut self, reading: &mut Reading<'de>, name: Cow<'de, str>) -> bool {
+        let key = Key::of(&name);
         let seen = reading.names.get(self.base..).unwrap_or_default();
         let is_same = |(other, text): &(Key, Cow<'_, str>)| {
             *other == key && (key.is_whole() || *text == name)

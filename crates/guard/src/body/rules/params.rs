@@ -102,6 +102,7 @@ impl Set {
         Self(set)
     }
 
+    /// Whether this one is in it.
     pub(in crate::body) const fn has(self, param: Param) -> bool {
         self.0 & param.bit() != 0
     }
@@ -148,7 +149,8 @@ const fn not_longer_than(length: usize) -> usize {
 impl Param {
     /// The parameter of this name, if the protocol knows it.
     #[inline]
-    pub(in crate::body) fn named(name: &str, key: Key) -> Option<Self> {
+    pub(in crate::body) fn named(name: &str) -> Option<Self> {
+        let key = Key::of(name);
         let known = BY_LENGTH.get(key.length())?;
         let (param, found, _) = known.iter().find(|(_, _, known)| *known == key)?;
         (key.is_whole() || *found == name).then_some(*param)
@@ -172,16 +174,16 @@ mod tests {
     #[test]
     fn every_parameter_is_found_by_its_name() {
         assert!(ALL.len() <= 64, "a set has 64 bits");
-        for (index, (param, name, key)) in ALL.iter().enumerate() {
+        for (index, (param, name, _)) in ALL.iter().enumerate() {
             assert_eq!((*param as usize, param.name()), (index, *name));
-            assert_eq!(Param::named(name, *key), Some(*param), "{name}");
+            assert_eq!(Param::named(name), Some(*param), "{name}");
             for other in [format!("{name}s"), name.replace('e', "E"), name[1..].to_owned()] {
                 let is_known = ALL.iter().any(|(_, known, _)| *known == other);
-                assert_eq!(Param::named(&other, Key::of(&other)).is_some(), is_known, "{other}");
+                assert_eq!(Param::named(&other).is_some(), is_known, "{other}");
             }
         }
         for other in ["", "virtual_currency_names", "virtual_curr_ncy_name", &"x".repeat(300)] {
-            assert_eq!(Param::named(other, Key::of(other)), None, "{other}");
+            assert_eq!(Param::named(other), None, "{other}");
         }
     }
 
