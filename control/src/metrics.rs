@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use self::page::router;
 pub(crate) use self::transactions::Counted;
+use crate::model::Seconds;
 
 /// The upper bounds of the durations' buckets, in seconds. A long poll takes up to 25.
 const BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -45,19 +46,20 @@ impl ReportResult {
 }
 
 /// What this process counted since it started. Clones share it.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics(Arc<Shared>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Shared {
     counts: Mutex<Counts>,
     open_polls: AtomicI64,
     /// Transactions of the database that were begun: those that read, and those that may write.
     reads: AtomicU64,
     writes: AtomicU64,
+    certificate_end: Mutex<Option<Seconds>>,
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 struct Counts {
     /// By method, route and status.
     http: BTreeMap<(&'static str, String, u16), u64>,
@@ -69,7 +71,7 @@ struct Counts {
 }
 
 /// How long requests took.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 struct Durations {
     /// Of each bucket alone; the last has no bound.
     buckets: [u64; BUCKETS.len() + 1],
@@ -112,6 +114,15 @@ impl Metrics {
         let mut counts = self.counts();
         let count = counts.reports.entry(result).or_default();
         *count = count.saturating_add(1);
+    }
+
+    /// The certificate that is in use ends then, as far as is known.
+    pub(crate) fn certificate(&self, end: Option<Seconds>) {
+        *self.certificate_end() = end;
+    }
+
+    fn certificate_end(&self) -> MutexGuard<'_, Option<Seconds>> {
+        self.0.certificate_end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A question is held open until what is returned is dropped.

@@ -133,7 +133,9 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     if !is_private && !settings.allow_plaintext_on_the_network {
         return Err(ServeError::Plaintext(address));
     }
-    let tls = settings.tls.clone().map(Tls::load).transpose().map_err(ServeError::Tls)?;
+    let metrics = Metrics::default();
+    let tls = settings.tls.clone().map(|files| Tls::load(files, metrics.clone()));
+    let tls = tls.transpose().map_err(ServeError::Tls)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Io)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Io)?;
     // Before the database: a taken port leaves no file behind.
@@ -148,7 +150,6 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
         None => None,
     };
     let store = settings.database.open().await.map_err(ServeError::Open)?;
-    let metrics = Metrics::default();
     let counted = Counted { store: Arc::clone(&store), metrics: metrics.clone() };
     let service = Service::new(Arc::new(counted), settings.limits);
     first_admin(&service, &settings).await?;

@@ -4,6 +4,8 @@
 //! New files that are no good are logged and change nothing: the old certificate stays. No byte of the
 //! private key's file is ever repeated, not even of a broken one.
 
+mod end;
+
 use core::fmt;
 use core::time::Duration;
 use std::fs::File;
@@ -21,11 +23,18 @@ use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval_at};
 
+use crate::metrics::Metrics;
+use crate::model::Seconds;
+use crate::time;
+
 /// A chain and a key have a few kilobytes. What is larger is another file.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// How often the files are looked at. Renewal is a matter of days; this is for who waits for it.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// A certificate that ends within so many seconds is warned of: 14 days.
+const ENDS_SOON_SECONDS: Seconds = 14 * 24 * 60 * 60;
 
 /// Where certificate and key are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +111,7 @@ pub(crate) struct Tls {
     config: watch::Sender<Arc<ServerConfig>>,
     /// Of the bytes that were last looked at, good or bad: each content is told of once.
     seen: Seen,
+    metrics: Metrics,
 }
 
 /// Digests of the two files; `None` for one that could not be read.
@@ -109,11 +119,27 @@ type Seen = [Option<Digest>; 2];
 
 impl Tls {
     /// Reads the files.
-    pub(crate) fn load(files: Files) -> Result<Self, TlsError> {
-        warn_of_readers(&files.private_key);
+    pub(crate) fn load(files: Files, metrics: Metrics) -> Result<Self, TlsError> {
         let (bytes, seen) = read(&files);
-        let config = bytes.and_then(|bytes| server_config(&files, &bytes))?;
-        Ok(Self { files, config: watch::Sender::new(Arc::new(config)), seen })
+        let (config, end) = bytes.and_then(|bytes| server_config(&files, &bytes))?;
+        let tls = Self { files, config: watch::Sender::new(Arc::new(config)), seen, metrics };
+        tls.tell(end);
+        Ok(tls)
+    }
+
+    /// Tells what there is to say of files that are in use from now on.
+    fn tell(&self, end: Option<Seconds>) {
+        warn_of_readers(&self.files.private_key);
+        self.metrics.certificate(end);
+        let Some(end) = end.filter(|end| end.saturating_sub(time::now()) < ENDS_SOON_SECONDS)
+        else {
+            return;
+        };
+        tracing::warn!(
+            file = %self.files.certificate.display(),
+            end = time::to_text(end),
+            "the certificate ends within 14 days, or has ended; from then on nobody who checks it connects"
+        );
     }
 
     /// What each handshake looks at.
@@ -152,9 +178,9 @@ impl Tls {
         }
         self.seen = seen;
         match bytes.and_then(|bytes| server_config(&self.files, &bytes)) {
-            Ok(config) => {
+            Ok((config, end)) => {
                 self.config.send_replace(Arc::new(config));
-                warn_of_readers(&self.files.private_key);
+                self.tell(end);
                 tracing::info!(file = %self.files.certificate.display(), "the new certificate is in use");
             }
             Err(error) => {
@@ -185,13 +211,18 @@ fn read_file(path: &Path) -> Result<Vec<u8>, TlsError> {
     Ok(bytes)
 }
 
-fn server_config(files: &Files, [certificate, key]: &Contents) -> Result<ServerConfig, TlsError> {
+/// What a handshake needs, and when the certificate ends.
+fn server_config(
+    files: &Files,
+    [certificate, key]: &Contents,
+) -> Result<(ServerConfig, Option<Seconds>), TlsError> {
     let chain = CertificateDer::pem_slice_iter(certificate)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| TlsError::NotPem(files.certificate.clone(), fault(&error)))?;
-    if chain.is_empty() {
+    let Some(own) = chain.first() else {
         return Err(TlsError::NoCertificate(files.certificate.clone()));
-    }
+    };
+    let end = end::of(own);
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
         pem::Error::NoItemsFound => TlsError::NoPrivateKey(files.private_key.clone()),
         error => TlsError::NotPem(files.private_key.clone(), fault(&error)),
@@ -204,7 +235,7 @@ fn server_config(files: &Files, [certificate, key]: &Contents) -> Result<ServerC
             error => TlsError::Unusable(files.clone(), error),
         })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+    Ok((config, end))
 }
 
 /// What is wrong, in words of our own: the library's repeat the line, and the line may be the key.
@@ -282,7 +313,7 @@ mod tests {
                     fs::write(path, content).expect("written");
                 }
             }
-            let error = Tls::load(files.clone()).expect_err(told).to_string();
+            let error = Tls::load(files.clone(), Metrics::default()).expect_err(told).to_string();
             assert!(error.contains(told) && error.contains(named), "{told}, {named}: {error}");
             assert!(!error.contains(&secret), "the key is repeated");
         }
@@ -303,7 +334,7 @@ mod tests {
     fn what_is_new_and_good_is_taken_up() {
         let directory = tempfile::tempdir().expect("a directory");
         let (one, two) = (issued(directory.path(), "one"), issued(directory.path(), "two"));
-        let mut tls = Tls::load(files(&one)).expect("good files");
+        let mut tls = Tls::load(files(&one), Metrics::default()).expect("good files");
         let mut config = tls.config();
         let mut taken = |tls: &mut Tls| {
             tls.look();

@@ -46,6 +46,11 @@ fn render(metrics: &Metrics, gauges: &Gauges) -> String {
     for (kind, count) in [("read", &metrics.0.reads), ("write", &metrics.0.writes)] {
         text.sample(name, &[("kind", kind)], count.load(Ordering::Relaxed));
     }
+    let name = "mpgate_control_certificate_expire_timestamp_seconds";
+    text.family(name, Kind::Gauge, "When control's own certificate ends.");
+    if let Some(end) = *metrics.certificate_end() {
+        text.sample(name, &[], end);
+    }
     let name = "mpgate_control_head_revision";
     text.family(name, Kind::Gauge, "The newest revision of the allowlist.");
     text.sample(name, &[], gauges.head);

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::process::Command;
 
+use mpgate_testbed::tls::Authority;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Control, Directory, serve};
@@ -68,7 +70,10 @@ impl Page {
 }
 
 fn start(directory: &Directory) -> (Control, String) {
-    let mut command = serve(directory);
+    start_as(directory, &mut serve(directory))
+}
+
+fn start_as(directory: &Directory, command: &mut Command) -> (Control, String) {
     let control = Control::start_as(directory, command.args(["--metrics-listen", "127.0.0.1:0"]));
     let log = fs::read_to_string(directory.join("log")).expect("the log");
     let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -176,7 +181,42 @@ async fn the_page_says_how_control_and_its_gateways_are() {
     let typed: BTreeSet<&str> = page.types.keys().map(String::as_str).collect();
     assert_eq!(documented, typed);
     let unseen: Vec<_> = typed.difference(&page.names()).copied().collect();
-    assert_eq!(unseen, ["mpgate_control_grpc_requests_total"], "no gRPC call was made here");
+    let certificate = "mpgate_control_certificate_expire_timestamp_seconds";
+    assert_eq!(unseen, [certificate, "mpgate_control_grpc_requests_total"], "neither TLS nor gRPC");
+}
+
+#[tokio::test]
+async fn the_page_says_when_the_certificate_ends() {
+    let directory = Directory::new();
+    let authority = Authority::new(directory.path()).expect("an authority");
+    let soon = jiff::Timestamp::now().as_second() / 86_400 * 86_400 + 3 * 86_400;
+    let day = jiff::Timestamp::from_second(soon).expect("a time").to_zoned(jiff::tz::TimeZone::UTC);
+    let day = [day.year(), day.month().into(), day.day().into()];
+    let day = day.map(|part| u16::try_from(part).expect("a date"));
+    let soon_over = authority.issue_until("localhost", "soon", day).expect("a certificate");
+    let later = authority.issue_until("localhost", "later", [2049, 12, 31]).expect("a certificate");
+    let mut command = serve(&directory);
+    command.arg("--tls-certificate").arg(&soon_over.certificate);
+    command.arg("--tls-private-key").arg(&soon_over.key);
+    let (control, url) = start_as(&directory, &mut command);
+    let series = "mpgate_control_certificate_expire_timestamp_seconds";
+    #[expect(clippy::cast_precision_loss, reason = "a time of this century")]
+    let soon = soon as f64;
+    assert!((read(&url).await.1.value(series) - soon).abs() < 0.5);
+    let warned = || {
+        let log = fs::read_to_string(directory.join("log")).expect("the log");
+        log.matches("the certificate ends within 14 days").count()
+    };
+    assert_eq!(warned(), 1);
+
+    fs::copy(&later.key, &soon_over.key).expect("copied");
+    fs::copy(&later.certificate, &soon_over.certificate).expect("copied");
+    control.signal("-HUP");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while (read(&url).await.1.value(series) - 2_524_521_600.0).abs() > 0.5 {
+        assert!(std::time::Instant::now() < deadline, "the new end is not told");
+    }
+    assert_eq!(warned(), 1, "the new one has time");
 }
 
 /// Nothing but the page is there, nobody needs a token for it, and without the flag there is none.

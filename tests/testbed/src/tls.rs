@@ -12,7 +12,7 @@ use std::thread;
 use anyhow::{Context as _, Result};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
-    SanType,
+    SanType, date_time_ymd,
 };
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject as _;
@@ -77,7 +77,6 @@ impl Authority {
     /// # Errors
     /// A name is neither, or the files cannot be written.
     pub fn issue_for(&self, name: &str, others: &[&str], file: &str) -> Result<Certificate> {
-        let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(Vec::new())?;
         for other in others {
             let text = (*other).try_into()?;
@@ -85,6 +84,22 @@ impl Authority {
             let other = if uri { SanType::URI(text) } else { SanType::DnsName(text) };
             params.subject_alt_names.push(other);
         }
+        self.sign(params, name, file)
+    }
+
+    /// A certificate for a DNS name that ends with the beginning of a day: year, month and day.
+    ///
+    /// # Errors
+    /// The files cannot be written.
+    pub fn issue_until(&self, name: &str, file: &str, end: [u16; 3]) -> Result<Certificate> {
+        let mut params = CertificateParams::new(vec![name.to_owned()])?;
+        let [year, month, day] = end;
+        params.not_after = date_time_ymd(year.into(), month.try_into()?, day.try_into()?);
+        self.sign(params, name, file)
+    }
+
+    fn sign(&self, mut params: CertificateParams, name: &str, file: &str) -> Result<Certificate> {
+        let key = KeyPair::generate()?;
         // Two certificates of one name look like one that signed itself.
         params.distinguished_name.push(DnType::CommonName, name);
         let certificate = params.signed_by(&key, &self.issuer)?;
