@@ -216,8 +216,8 @@ fn mark(decision: &Decision<'_>, claim: &Claim<'_>, wanted: &[Told]) {
         Verb::Answer(_) => "answer",
     };
     host::set_filter_state("mpgate.action", action);
-    for told in wanted {
-        if let Some(value) = decision.told(*told, claim) {
+    for told in decision.all_told(wanted) {
+        if let Some(value) = decision.told(told, claim) {
             host::set_filter_state(told.name(), &value);
         }
     }

@@ -151,6 +151,13 @@ impl Told {
 }
 
 impl Decision<'_> {
+    /// What filter state tells of it: what is wanted, and in any case that it is of a path that nobody judged. A
+    /// tripwire at the upstream's cluster refuses what says so, and takes silence for a judgement.
+    pub fn all_told(&self, wanted: &[Told]) -> impl Iterator<Item = Told> {
+        let is_silent = self.verdict == VerdictWord::Passed && !wanted.contains(&Told::Verdict);
+        wanted.iter().copied().chain(is_silent.then_some(Told::Verdict))
+    }
+
     /// One of the things that filter state tells, if there is anything to tell.
     #[must_use]
     pub fn told<'t>(&'t self, told: Told, claim: &Claim<'t>) -> Option<Cow<'t, str>> {
@@ -270,6 +277,31 @@ mod tests {
             let event = Event { name: name.map(Cow::Borrowed), money: None, time: Some(90) };
             let seen = Seen::of(&event, granted, 100);
             assert_eq!((seen.name.as_ref(), seen.delay_seconds), (label, Some(10)), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn what_passed_unjudged_says_so_whatever_is_wanted() {
+        let decision = |verdict| Decision {
+            verdict,
+            outcome: Outcome::Off,
+            reason: None,
+            sender: None,
+            key_id: None,
+            stream: None,
+            events: Vec::new(),
+            action: Action::Forward(Forward::default()),
+        };
+        for (verdict, wanted, told) in [
+            (VerdictWord::Passed, &[][..], &[Told::Verdict][..]),
+            (VerdictWord::Passed, &[Told::Outcome], &[Told::Outcome, Told::Verdict]),
+            (VerdictWord::Passed, &[Told::Verdict, Told::Key], &[Told::Verdict, Told::Key]),
+            (VerdictWord::Off, &[], &[]),
+            (VerdictWord::Genuine, &[], &[]),
+            (VerdictWord::Spoofed, &[Told::Reason], &[Told::Reason]),
+        ] {
+            let all: Vec<_> = decision(verdict).all_told(wanted).collect();
+            assert_eq!(all, told, "{verdict:?} {wanted:?}");
         }
     }
 

@@ -155,7 +155,20 @@ impl Gateway {
 
 #[test]
 fn no_way_leads_past_the_gate_to_the_upstream() {
-    let gateway = start(open_ways);
+    nothing_passes(&start(open_ways));
+}
+
+/// The tripwire asks whether the gate let it by unjudged, and has to hear so whatever else is told.
+#[test]
+fn nor_does_one_where_filter_state_is_asked_for_nothing() {
+    let gateway = start(|config| {
+        config.gate()?["filter_state"] = json!([]);
+        open_ways(config)
+    });
+    nothing_passes(&gateway);
+}
+
+fn nothing_passes(gateway: &Gateway) {
     for secret in ["guess", &gateway.stack.billing.secret] {
         for (name, status, reason) in gateway.go(secret) {
             let expected = match name.as_str() {
