@@ -23,7 +23,10 @@ impl EnvoySharedData {
     /// For the list of a gate. A gauge, since nobody can reset one: a counter, the admin interface can.
     pub(crate) fn of_list(gate: &str) -> Self {
         let series = &series::ALLOWLIST_CHANGES;
-        Self { changes: define_metric(series.kind, &series.with(&[gate])) }
+        let shared = Self { changes: define_metric(series.kind, &series.with(&[gate])) };
+        // From here on 0 says that Envoy does not count it.
+        shared.note_change();
+        shared
     }
 }
 
@@ -43,8 +46,9 @@ impl SharedData for EnvoySharedData {
         hostcalls::set_shared_data(key, Some(value), Some(version)).map_err(|_| SwapError)
     }
 
+    /// A metric that the operator's `stats_matcher` leaves out stays 0, whatever is added to it.
     fn changes(&self) -> Option<u64> {
-        hostcalls::get_metric(self.changes?).ok()
+        hostcalls::get_metric(self.changes?).ok().filter(|changes| *changes > 0)
     }
 
     fn note_change(&self) {

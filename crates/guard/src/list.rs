@@ -46,7 +46,8 @@ pub trait SharedData {
     /// that cannot be told.
     fn changes(&self) -> Option<u64>;
 
-    /// Counts a change, once it is made.
+    /// Counts changes, once they are made and before the state tells of them: of the state control gets its
+    /// receipt. Also changes that another VM had made already: it may have died, or not have come to count them.
     fn note_change(&self);
 }
 
@@ -212,6 +213,9 @@ impl<S: SharedData> AllowList<S> {
     ) -> Option<SyncState> {
         let mut grown = Grown::default();
         let merged = self.merge_entries(page, generation, &mut grown);
+        if !page.is_empty() {
+            self.shared.note_change();
+        }
         self.change_state(|state| {
             let counted = grown.add_to(state);
             Some(if merged.is_some() { also(counted.advance(page, generation)) } else { counted })
@@ -239,6 +243,7 @@ impl<S: SharedData> AllowList<S> {
         if is_last {
             is_closed = close(self.key("streams"), &mut grown.streams);
         }
+        self.shared.note_change();
         self.change_state(|current| {
             let counted = grown.add_to(current);
             let is_done = is_last && is_closed;
@@ -308,7 +313,6 @@ impl<S: SharedData> AllowList<S> {
                 return Some(());
             };
             if self.shared.swap(key, &next, version).is_ok() {
-                self.shared.note_change();
                 let after = Bucket::read(&next).ok()?.active();
                 *grown =
                     grown.saturating_add_unsigned(after).saturating_sub_unsigned(bucket.active());

@@ -9,6 +9,7 @@ use mpgate_testbed::http1::Http1;
 use mpgate_testbed::http2::Http2;
 use mpgate_testbed::stack::{SHOP, Stack, purchase};
 use mpgate_testbed::{IssuedKey, Request, Response, poll};
+use serde_json::json;
 
 use super::SOON;
 
@@ -70,6 +71,33 @@ fn a_revoked_key_is_refused_everywhere_within_a_second_and_no_other_is() {
         took.push(elapsed);
     }
     println!("a revocation took {:?} at most", took.iter().max().expect("rounds"));
+}
+
+/// An operator may leave any metric out, also the one by which workers tell each other of a change. Then it
+/// stands still for ever, and must not be believed.
+#[test]
+fn without_the_gauge_of_changes_a_revoked_key_is_refused_as_soon() {
+    let left_out = |config: &mut mpgate_testbed::EnvoyConfig| {
+        let patterns = json!([{"prefix": "wasmcustom.mpgate_allowlist_changes"}]);
+        config.set("/stats_config/stats_matcher", json!({"exclusion_list": {"patterns": patterns}}))
+    };
+    let stack = Stack::builder().edit(left_out).concurrency(1).start().expect("a stack");
+    let text = stack.envoy.metrics_text().expect("metrics");
+    assert!(text.contains("allowlist_revision") && !text.contains("allowlist_changes"));
+    for round in 0..ROUNDS {
+        let victim = stack.issue("till", &[SHOP]).expect("a key");
+        let request = purchase(SHOP, &victim.secret);
+        assert_eq!(stack.send(&request).expect("an answer").status, 204, "round {round}");
+        let revision = stack.control.delete_key(&victim.name).expect("deleted");
+        poll::until("a refusal", SOON, || {
+            let told = stack.envoy.metrics().expect("metrics").most("mpgate_allowlist_revision");
+            let is_told = told >= f64::from(u32::try_from(revision).expect("a small number"));
+            let is_refused = stack.send(&request).expect("an answer").status == 403;
+            assert!(is_refused || !is_told, "round {round}: accepted after the gate said it knew");
+            is_refused.then_some(())
+        })
+        .expect("a refusal");
+    }
 }
 
 /// Answers how long after control's answer the last request with the key was let through.

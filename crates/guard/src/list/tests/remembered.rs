@@ -46,6 +46,48 @@ fn a_request_amid_a_revocation_hides_it_from_no_later_one() {
     }
 }
 
+/// Control takes the state for a receipt. Who moves it on may find the page in place already, by a poller that has
+/// not counted it yet, or died before it could.
+#[test]
+fn a_revocation_that_the_state_tells_of_is_seen_by_all() {
+    for call in 1.. {
+        let (memory, poller) = filled();
+        let list = || AllowList::new(memory.clone(), Some("cluster"), "gate");
+        let (worker, rival, asked) = (list(), list(), poller.state());
+        state_of(&worker, "a");
+        let also_asked = asked.clone();
+        let revocation = || feed("e1", false, (5, 6, 6), &[("a", 6, "revoked")]);
+        memory.interrupt_before_call(call, move || {
+            revocation().apply_to(&rival, &also_asked);
+            assert_eq!(rival.state().since, 6);
+            assert_eq!(state_of(&worker, "a"), Some(State::Revoked), "before call {call}");
+        });
+        assert_eq!(revocation().apply_to(&poller, &asked), done(6));
+        if memory.interruption.borrow().is_some() {
+            assert!(call > 5, "only {call} moments were tried");
+            return;
+        }
+    }
+}
+
+/// The same of a sweep: nothing is asked before it is over.
+#[test]
+fn a_key_that_was_swept_away_is_gone_for_all_once_the_sweep_is_over() {
+    let (memory, list) = filled();
+    let page = feed("e2", true, (0, 3, 3), &[("b", 3, "active")]);
+    assert_eq!(page.apply_to(&list, &list.state()), done(3));
+    assert_eq!(state_of(&list, "a"), Some(State::Active), "until it is swept");
+    let counted = memory.changes.get();
+    let dead = AllowList::new(memory.clone(), Some("cluster"), "gate");
+    let keys = (0..BUCKETS).map(|bucket| dead.bucket_key(bucket));
+    for key in keys.chain([dead.key("streams")]) {
+        dead.change(&key, &mut 0, |bucket| bucket.sweep(2)).expect("swept");
+    }
+    memory.changes.set(counted);
+    sweep_all(&list);
+    assert_eq!(state_of(&list, "a"), None);
+}
+
 #[test]
 fn a_key_that_was_just_looked_up_is_not_fetched_again() {
     let (memory, list) = filled();
