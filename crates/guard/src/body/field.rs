@@ -20,9 +20,22 @@ pub(super) fn find(fields: &'static [&'static str], name: &str) -> Field {
     });
     match known {
         Some((index, field)) => Field::Known(index, field),
-        None if fields.iter().any(|field| folded(name).eq(folded(field))) => Field::Lookalike,
+        None if is_lookalike(fields, name) => Field::Lookalike,
         None => Field::Unknown,
     }
+}
+
+/// Whether some parser would take the name for a field. Most names differ in the first letter: a body may have
+/// thousands of them, or one of underscores alone.
+fn is_lookalike(fields: &[&str], name: &str) -> bool {
+    let mut letters = folded(name);
+    let Some(first) = letters.next() else {
+        return false;
+    };
+    fields.iter().any(|field| {
+        let mut wanted = folded(field);
+        wanted.next() == Some(first) && letters.clone().eq(wanted)
+    })
 }
 
 /// Whether `name` is the lowerCamelCase spelling of `field`.
@@ -45,7 +58,7 @@ fn is_camel_of(name: &str, field: &str) -> bool {
 
 /// A name as the most generous parser compares it: up to a NUL, without underscores, in lower case.
 /// Two letters outside ASCII fold into it (Unicode simple case folding, which Go's parser uses).
-fn folded(name: &str) -> impl Iterator<Item = char> {
+fn folded(name: &str) -> impl Iterator<Item = char> + Clone {
     name.chars().take_while(|letter| *letter != '\0').filter(|letter| *letter != '_').map(
         |letter| match letter {
             '\u{17f}' => 's',

@@ -90,16 +90,13 @@ impl<'de> Reading<'de> {
         self.violate(Rule::WrongType, at, format_args!("The value has to be {expected}."));
     }
 
-    /// Notes a member that the protocol does not know.
+    /// Notes a member that the protocol does not know. There may be thousands: what is not kept is not written.
     pub(super) fn unknown_member(&mut self, name: &str) {
-        let place = written(&self.path, None);
-        let place = if place.is_empty() { place } else { format!("({place}) ") };
-        let name = Cut(name);
-        self.violate(
-            Rule::UnknownMember,
-            At::Nowhere,
-            format_args!("Unable to parse Measurement Protocol JSON payload. {place}{name}: Cannot find field."),
+        let (place, name) = (Place(&self.path), Cut(name));
+        let description = format_args!(
+            "Unable to parse Measurement Protocol JSON payload. {place}{name}: Cannot find field."
         );
+        self.violations.push(Rule::UnknownMember, description, || None);
     }
 
     /// The index of the event being read.
@@ -108,6 +105,15 @@ impl<'de> Reading<'de> {
             [Step::Field("events"), Step::Index(index), ..] => *index,
             _ => 0,
         }
+    }
+}
+
+/// Where a member stands that has no path of its own; nothing for the root.
+struct Place<'a, 'de>(&'a [Step<'de>]);
+
+impl fmt::Display for Place<'_, '_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(out, "({}) ", written(self.0, None)) }
     }
 }
 
