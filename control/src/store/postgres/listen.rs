@@ -17,7 +17,7 @@ const MISSED_MAX: u32 = 2;
 /// Keeps the head up to date until the store is closed.
 pub(super) async fn listen(store: PostgresStore) {
     let mut listener = None;
-    let (mut missed, mut was_told) = (0, true);
+    let (mut missed, mut was_told, mut is_there) = (0, true, true);
     while !store.listener.is_closed() {
         if listener.is_none() {
             listener = subscribe(&store).await;
@@ -25,7 +25,8 @@ pub(super) async fn listen(store: PostgresStore) {
             (missed, was_told) = (0, true);
         }
         let before = store.head.borrow().clone();
-        let is_there = look(&store).await;
+        let was_there = is_there;
+        is_there = look(&store).await;
         let is_news = *store.head.borrow() != before;
         missed = if is_news && !was_told { missed + 1 } else { 0 };
         if missed >= MISSED_MAX {
@@ -45,6 +46,8 @@ pub(super) async fn listen(store: PostgresStore) {
                 }
                 Err(_) => false,
             },
+            // It is back: listened to at once.
+            None if is_there && !was_there => false,
             _ => {
                 sleep(LOOK_AGAIN).await;
                 false
