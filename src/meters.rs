@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use mpgate_contract::UNKNOWN;
 use mpgate_guard::series::{self, Kind, Series};
 use mpgate_guard::{
-    Decision, EVENT_LABELS_MAX, Heard, Labels, Outcome, Reason, STREAM_LABELS_MAX, Settings,
+    Decision, EVENT_LABELS_MAX, Heard, Labels, Outcome, Reason, STREAM_LABELS_MAX, Seen, Settings,
     SyncState,
 };
 
@@ -77,23 +77,30 @@ impl Meters {
 
     fn count_events(&self, of_sender: &mut OfSender, sender: &str, decision: &Decision<'_>) {
         let outcome = decision.outcome;
-        for seen in &decision.events {
+        // A body has room for 43 000 events, and to count each by itself takes longer than to read it.
+        for alike in decision.events.chunk_by(|one, other| one.name == other.name) {
+            let Some(Seen { name, .. }) = alike.first() else {
+                continue;
+            };
             // What is not a grant's own is one of a fixed list.
-            let label = || match &seen.name {
+            let label = || match name {
                 Cow::Borrowed(name) => *name,
                 Cow::Owned(name) => self.events.label(name),
             };
-            entry(&mut of_sender.events, &seen.name, label, |ids, event| {
+            entry(&mut of_sender.events, name, label, |ids, event| {
                 let name = || series::EVENTS.with(&[&self.gate, sender, event, outcome.label()]);
-                add(id_of(ids, outcome, name), 1);
+                add(id_of(ids, outcome, name), alike.len());
             });
-            if let (Outcome::Accepted, Some(delay)) = (outcome, seen.delay_seconds) {
-                let series = &series::EVENT_DELAY;
-                let id = of_sender.delay.or_else(|| define(series, &[&self.gate, sender]));
-                of_sender.delay = id;
-                if let Some(id) = id {
-                    host::record(id, delay);
-                }
+        }
+        if outcome != Outcome::Accepted {
+            return;
+        }
+        for delay in decision.events.iter().filter_map(|seen| seen.delay_seconds) {
+            let series = &series::EVENT_DELAY;
+            let id = of_sender.delay.or_else(|| define(series, &[&self.gate, sender]));
+            of_sender.delay = id;
+            if let Some(id) = id {
+                host::record(id, delay);
             }
         }
     }
