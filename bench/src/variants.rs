@@ -70,6 +70,15 @@ impl Variant {
         Self { name, filter, sent, protocol, workers: 1, explains: false }
     }
 
+    /// The row that sends the same through nothing.
+    pub(crate) fn bare(&self) -> &'static str {
+        match (self.protocol, self.sent) {
+            (Protocol::Http2, _) => BARE_HTTP2,
+            (Protocol::Http1, Sent::Large) => BARE_LARGE,
+            (Protocol::Http1, _) => BARE,
+        }
+    }
+
     const fn sent(self, sent: Sent) -> Self {
         Self { sent, ..self }
     }
@@ -106,6 +115,8 @@ const RULES: Gate = Gate { protocol_rules: "dry_run", ..SECRET };
 
 /// The names that targets speak of.
 pub(crate) const BARE: &str = "bare proxy, again";
+const BARE_LARGE: &str = "bare proxy, 100 kB";
+const BARE_HTTP2: &str = "bare proxy, again, HTTP/2";
 pub(crate) const SDK: &str = "Wasm, empty, Rust SDK";
 pub(crate) const GRPC: &str = "ext_authz, gRPC";
 pub(crate) const SKIP_LARGE: &str = "Wasm, SDK, 100 kB of JSON skipped";
@@ -125,6 +136,7 @@ const EVERY: &[Callback] = &[RequestHeaders, RequestBody, Response, End];
 /// All rows, in the order of the table.
 pub(crate) const VARIANTS: &[Variant] = &[
     Variant::of(BARE, Nothing),
+    Variant::of(BARE_LARGE, Nothing).sent(Sent::Large),
     Variant::of("api_key_auth, 10 keys", ApiKeyAuth(10)),
     Variant::of("api_key_auth, 1 000 keys", ApiKeyAuth(1_000)),
     Variant::of("api_key_auth, 100 000 keys", ApiKeyAuth(100_000)),
@@ -152,7 +164,7 @@ pub(crate) const VARIANTS: &[Variant] = &[
     Variant::of(GATE_REFUSES, Filter::Gate(SECRET)).sent(Sent::Unknown),
     Variant::of(GATE_MANY, Filter::Gate(Gate { keys: 100_000, ..SECRET })),
     Variant::of("mpgate: secret, 2 workers", Filter::Gate(SECRET)).workers(2),
-    Variant::of("bare proxy, again, HTTP/2", Nothing).http2(),
+    Variant::of(BARE_HTTP2, Nothing).http2(),
     Variant::of("api_key_auth, 1 000 keys, HTTP/2", ApiKeyAuth(1_000)).http2(),
     Variant::of("ext_authz, gRPC, HTTP/2", ExtAuthzGrpc).http2(),
     Variant::of("Wasm, empty, Rust SDK, HTTP/2", Sdk("")).http2(),
