@@ -1,24 +1,22 @@
 //! Instructions instead of time: Envoy under callgrind, which says the same on a busy machine. It counts what the
 //! process executes, V8's code too, and not the kernel.
 
-use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use serde::Serialize;
 
 use crate::envoy::{Envoy, PROFILE, Run};
 use crate::events;
 use crate::load::latencies;
-use crate::report::{line, placed};
+use crate::report::line;
 use crate::surroundings::Surroundings;
 use crate::variants::{Sent, Variant};
 
 /// Where the page has its table.
-const COMMAND: &str = "cargo xtask bench --instructions";
+pub(crate) const COMMAND: &str = "cargo xtask bench --instructions";
 
 /// Events of a lone sender: as many before the first that counts, and again with the counting on, so that V8's
 /// code, Envoy's pools and the simulated cache are there.
@@ -28,7 +26,6 @@ const EVENTS: usize = 300;
 const EVENTS_LARGE: usize = 30;
 
 /// What one request takes.
-#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Count {
     pub(crate) name: &'static str,
     /// The row that sends the same through nothing.
@@ -112,15 +109,13 @@ pub(crate) fn markdown(counts: &[Count], command: &str, machine: &str) -> String
             }
         }
     }
-    let _written =
-        write!(text, "\n`{command}` on {machine}: {EVENTS} events of one sender for each row.");
+    line(
+        &mut text,
+        format_args!(
+            "\n`{command}` on {machine}: {EVENTS} events of one sender for each row, {EVENTS_LARGE} where they have 100 kB."
+        ),
+    );
     text
-}
-
-/// Puts the table into the page.
-pub(crate) fn put_into(page: &Path, table: &str) -> Result<()> {
-    let text = fs::read_to_string(page).with_context(|| page.display().to_string())?;
-    Ok(fs::write(page, placed(&text, COMMAND, table)?)?)
 }
 
 /// What a profile adds up to.
@@ -132,7 +127,7 @@ struct Sums {
 }
 
 impl Sums {
-    fn of(profile: &PathBuf) -> Result<Self> {
+    fn of(profile: &Path) -> Result<Self> {
         let text = fs::read_to_string(profile).with_context(|| profile.display().to_string())?;
         let sums = Self::read(&text);
         ensure!(sums.instructions > 0, "callgrind counted nothing");

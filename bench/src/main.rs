@@ -128,7 +128,8 @@ fn main() -> Result<()> {
         let table = instructions::markdown(&counts, &command, &machine());
         println!("{table}");
         if options.record {
-            instructions::put_into(&toolchain::root().join("docs/benchmarks.md"), &table)?;
+            let page = toolchain::root().join("docs/benchmarks.md");
+            report::put_into(&page, instructions::COMMAND, &table)?;
         }
         return Ok(());
     }

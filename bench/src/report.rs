@@ -82,17 +82,22 @@ impl Run<'_> {
 
     /// Puts the table between the markers of a page.
     pub(crate) fn put_into(&self, page: &Path) -> Result<()> {
-        let text = fs::read_to_string(page).with_context(|| page.display().to_string())?;
         let command =
             if self.explains { "cargo xtask bench --explain" } else { "cargo xtask bench" };
-        let placed = placed(&text, command, &self.markdown());
-        let placed = placed.with_context(|| page.display().to_string())?;
-        Ok(fs::write(page, placed)?)
+        put_into(page, command, &self.markdown())
     }
 }
 
+/// Puts a table between the markers that a page has for a command.
+pub(crate) fn put_into(page: &Path, command: &str, table: &str) -> Result<()> {
+    let text = fs::read_to_string(page).with_context(|| page.display().to_string())?;
+    let placed = placed(&text, command, table);
+    let placed = placed.with_context(|| page.display().to_string())?;
+    Ok(fs::write(page, placed)?)
+}
+
 /// The page with another table between the markers of a command.
-pub(crate) fn placed(page: &str, command: &str, table: &str) -> Result<String> {
+fn placed(page: &str, command: &str, table: &str) -> Result<String> {
     let [begin, end] = ["begin", "end"].map(|side| format!("<!-- {command}: {side} -->"));
     let (before, rest) = page.split_once(&begin).with_context(|| format!("no '{begin}'"))?;
     let (_, after) = rest.split_once(&end).with_context(|| format!("no '{end}'"))?;
