@@ -237,7 +237,7 @@ fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue, bytes_max: usize) -> Option<T
     if text.len() > bytes_max {
         return None;
     }
-    serde_json::from_str(text).ok()
+    serde_json::from_slice(text.as_bytes()).ok()
 }
 
 #[cfg(test)]
