@@ -54,7 +54,7 @@ impl Stream {
         let uptime = host::uptime();
         let (list, policy) = gate.standing(&claim, uptime);
         let now = gate.now(uptime);
-        let wanted = policy.judges(&claim).then(|| claim.digest()).flatten();
+        let wanted = policy.asks_for_key(&claim).then(|| claim.digest()).flatten();
         let known = match wanted {
             Some(digest) => gate.list.known(digest),
             None => Ok(None),

@@ -14,11 +14,12 @@ use mpgate_guard::{
 
 use crate::query::pairs;
 
-const SETTINGS: [&str; 3] = [
+const SETTINGS: [&str; 4] = [
     r#"{"gate":"g","control":{"cluster":"c"}}"#,
     r#"{"gate":"g","control":{"cluster":"c"},"protocol_rules":"enforce","other_parameters":"keep",
         "credentials":["query","x-api-secret","authorization"]}"#,
     r#"{"gate":"g","control":{"cluster":"c"},"mode":"dry_run","silent":true,"unknown_paths":"pass"}"#,
+    r#"{"gate":"g","control":{"cluster":"c"},"mode":"off","other_parameters":"keep"}"#,
 ];
 
 const STREAMS: [&str; 4] = [
@@ -88,11 +89,15 @@ fn check_decision(decision: &Decision<'_>, headers: &[(String, Vec<u8>)]) {
             assert!(forward.remove_headers.contains(&name.as_str()), "{name} goes on");
         }
     }
-    if decision.verdict != VerdictWord::Genuine || decision.outcome != Outcome::Accepted {
-        assert!(forward.target.is_none() && forward.sender.is_none() && !forward.guards_answer);
+    let is_genuine =
+        decision.verdict == VerdictWord::Genuine && decision.outcome == Outcome::Accepted;
+    assert_eq!(forward.sender.is_some(), is_genuine, "only the genuine have a sender");
+    let Some(target) = &forward.target else {
+        assert!(!is_genuine, "what is genuine is written anew");
+        assert!(!forward.guards_answer);
         return;
-    }
-    let target = forward.target.as_ref().expect("what is genuine is written anew");
+    };
+    assert!(is_genuine || decision.stream == Some("G-REP"), "else it goes on as it came");
     let path = target.to_vec();
     assert!(path.iter().all(u8::is_ascii_graphic));
     let query = path.splitn(2, |byte| *byte == b'?').nth(1).unwrap_or_default();
@@ -105,7 +110,8 @@ fn check_decision(decision: &Decision<'_>, headers: &[(String, Vec<u8>)]) {
     assert_eq!(Some(stream.as_slice()), decision.stream.map(str::as_bytes));
     let secrets: Vec<_> = of(b"api_secret").map(|(_, value)| value.as_slice()).collect();
     match stream.as_slice() {
-        b"G-REP" => assert_eq!(secrets, [UPSTREAM]),
+        b"G-REP" if forward.guards_answer => assert_eq!(secrets, [UPSTREAM]),
+        b"G-REP" => assert!(secrets.is_empty() && !is_genuine),
         b"G-KEEP" => assert_eq!(secrets.len(), 1),
         _ => assert!(secrets.is_empty()),
     }

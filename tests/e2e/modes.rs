@@ -1,5 +1,6 @@
 //! What is done about a verdict is the stream's mode, else the gate's: enforced, only counted, or not
-//! looked at. None of them gives the upstream's secret to what was not judged genuine.
+//! looked at. None of them gives the upstream's secret to who has no key of the stream, and none sends a key's
+//! there instead.
 
 use std::time::Duration;
 
@@ -52,6 +53,12 @@ fn passed(name: &'static str, target: String, words: Words) -> Row {
     Row { name, forwarded: Some(target.clone()), target, status: 204, words }
 }
 
+/// No key's secret goes to an upstream that has its own.
+fn without_secret(name: &'static str, target: String, words: Words, stream: &str) -> Row {
+    let forwarded = Some(format!("/mp/collect?measurement_id={stream}"));
+    Row { forwarded, ..passed(name, target, words) }
+}
+
 fn rows(stack: &Stack) -> Vec<Row> {
     let (billing, crm) = (&stack.billing.secret, &stack.crm.secret);
     let to = |stream: &str, secret: &str| {
@@ -67,10 +74,11 @@ fn rows(stack: &Stack) -> Vec<Row> {
     vec![
         refused("unknown on A", to(SHOP, "guessed"), 401, spoofed("unknown_secret").on(SHOP)),
         passed("unknown on B", to(CLUB, "guessed"), dry("unknown_secret").on(CLUB)),
-        passed(
+        without_secret(
             "somebody else's key on B",
             to(CLUB, billing),
             dry("stream_not_granted").of("billing", of_billing).on(CLUB),
+            CLUB,
         ),
         refused(
             "B's key on A",
@@ -102,7 +110,7 @@ fn rows(stack: &Stack) -> Vec<Row> {
         ),
         Row { forwarded: Some(club), ..passed("genuine on B", to(CLUB, crm), genuine) },
         passed("unknown on an idle stream", to(IDLE, "guessed"), off()),
-        passed("a good key on an idle stream", to(IDLE, billing), off()),
+        without_secret("another's key on an idle stream", to(IDLE, billing), off(), IDLE),
         passed("nothing on an idle stream", format!("/mp/collect?measurement_id={IDLE}"), off()),
     ]
 }
@@ -152,6 +160,34 @@ fn each_stream_has_its_mode_and_the_gate_one_for_the_rest() {
         Ok(missing.is_none().then_some(()))
     })
     .unwrap_or_else(|error| panic!("{error:#}: {:?}", stack.envoy.access_log()));
+}
+
+#[test]
+fn a_sender_of_the_stream_loses_no_event_where_nothing_is_refused() {
+    let stack = Stack::start().expect("a stack");
+    let written_anew = format!("/mp/collect?measurement_id={CLUB}&api_secret={UPSTREAM_SECRET}");
+    for (mode, outcome) in [("enforce", "refused"), ("dry_run", "dry_run"), ("off", "off")] {
+        stack.set_mode(CLUB, Some(mode)).expect("a mode");
+        in_a_row(mode, || {
+            let lines = stack.envoy.access_log()?.len();
+            stack.send(&purchase(CLUB, "guessed"))?;
+            let log = stack.envoy.wait_for_access_log(lines + 1)?;
+            Ok(log.last().is_some_and(|line| line["outcome"] == outcome))
+        });
+        stack.collector.forget().expect("forgotten");
+        let good = purchase(CLUB, &stack.crm.secret);
+        let exposed = good.clone().header("origin", "https://shop.example");
+        for (name, request, is_refused) in
+            [("good", good, false), ("exposed", exposed, mode == "enforce")]
+        {
+            let name = format!("{mode}, {name}");
+            let answer = stack.send(&request).expect("an answer");
+            assert_eq!(answer.status, if is_refused { 403 } else { 204 }, "{name}");
+            let event = event(&name, &stack);
+            let forwarded = (!is_refused).then_some(&*written_anew);
+            assert_eq!(event.as_ref().map(Event::path), forwarded, "{name}");
+        }
+    }
 }
 
 #[test]

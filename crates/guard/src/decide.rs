@@ -5,7 +5,7 @@ use mpgate_contract::{Grant, Mode};
 use crate::claim::{Claim, Endpoint, Query};
 use crate::decision::{Action, Decision, Forward, Outcome, Seen, VerdictWord};
 use crate::inspection::{Arrival, Inspection};
-use crate::judge::{Permit, Standing, Verdict, judge};
+use crate::judge::{Permit, Standing, Verdict, judge, may_write};
 use crate::path::could_be_guarded;
 use crate::policy::{CompiledStream, Upstream};
 use crate::target::Target;
@@ -43,7 +43,7 @@ struct Case<'a> {
     mode: Mode,
     silent: bool,
     arrival: Arrival<'a>,
-    now: u64,
+    standing: &'a Standing<'a>,
     settings: &'a Settings,
 }
 
@@ -62,7 +62,7 @@ pub fn decide<'a>(
         }
         return Ruling::Decided(match settings.unknown_paths {
             UnknownPaths::Pass if !could_be_guarded(claim.path()) => {
-                unjudged(claim, VerdictWord::Passed, None)
+                unjudged(VerdictWord::Passed, None, Forward::as_it_came(claim))
             }
             UnknownPaths::Pass | UnknownPaths::Refuse => {
                 let answer = Answer::refusal(Reason::UnknownPath);
@@ -73,12 +73,11 @@ pub fn decide<'a>(
     let policy = standing.policy;
     let stream = policy.stream_of(claim);
     let mode = policy.mode_of(claim);
-    if mode == Mode::Off {
-        return Ruling::Decided(unjudged(claim, VerdictWord::Off, stream));
-    }
     let silent = stream.map_or(settings.silent, |stream| stream.silent);
-    let now = standing.now.as_secs();
-    let case = Case { claim, endpoint, stream, mode, silent, arrival, now, settings };
+    let case = Case { claim, endpoint, stream, mode, silent, arrival, standing, settings };
+    if mode == Mode::Off {
+        return Ruling::Decided(unjudged(VerdictWord::Off, stream, case.let_through()));
+    }
     match judge(claim, standing, stream, settings) {
         Verdict::Genuine(permit) => case.genuine(permit),
         Verdict::Not(reason, grant) => case.not_genuine(reason, grant),
@@ -163,7 +162,7 @@ impl<'a> Case<'a> {
         if self.mode == Mode::DryRun && reason != Reason::BodyTooLarge {
             return Ruling::Decided(Decision {
                 outcome: Outcome::DryRun,
-                action: Action::Forward(Forward::as_it_came(self.claim)),
+                action: Action::Forward(self.let_through()),
                 ..refused(reason, grant, self.stream, answer)
             });
         }
@@ -209,7 +208,7 @@ impl<'a> Case<'a> {
             Arrival::Whole(bytes) if bytes.len() > BODY_BYTES_MAX => {
                 Err(Pending::Never(Reason::BodyTooLarge))
             }
-            Arrival::Whole(bytes) => Ok(Inspection::of(bytes, kind, self.now)),
+            Arrival::Whole(bytes) => Ok(Inspection::of(bytes, kind, self.now())),
         }
     }
 
@@ -221,23 +220,17 @@ impl<'a> Case<'a> {
     ) -> Decision<'a> {
         let events = inspection.map(|it| self.seen(&permit, it)).unwrap_or_default();
         let Permit { grant, stream } = permit;
-        let mut forward = Forward {
-            target: Some(self.written_anew(stream)),
+        let forward = Forward {
             sender: Some(grant.sender.as_str()),
-            guards_answer: matches!(stream.upstream, Upstream::Replace(_)),
             content_type: (!grant.events.is_empty()).then_some("application/json"),
-            ..Forward::as_it_came(self.claim)
+            ..self.written_anew(stream, &stream.upstream)
         };
-        forward.remove_headers.extend(self.claim.secret_headers());
-        if !matches!(stream.upstream, Upstream::Keep) {
-            forward.remove_headers.extend(self.claim.headers_with_the_secret());
-        }
         Decision { events, ..genuine(grant, stream, flagged, Action::Forward(forward)) }
     }
 
     fn seen(&self, permit: &Permit<'_>, inspection: &Inspection<'_>) -> Vec<Seen> {
         let granted = &permit.grant.events;
-        inspection.events().iter().map(|event| Seen::of(event, granted, self.now)).collect()
+        inspection.events().iter().map(|event| Seen::of(event, granted, self.now())).collect()
     }
 
     /// The debug endpoint answers here, for genuine senders only, and forwards nothing.
@@ -246,12 +239,44 @@ impl<'a> Case<'a> {
         genuine(permit.grant, permit.stream, inspection.reason(), action)
     }
 
-    fn written_anew(&self, stream: &'a CompiledStream) -> Target<'a> {
+    /// What goes on where nothing is refused: the request as it came. But to an upstream that has a secret of its
+    /// own a key's says nothing, and an event would be lost without a word: there a key in force takes on
+    /// the upstream's secret, and no key's secret goes on.
+    fn let_through(&self) -> Forward<'a> {
+        let Some(stream) = self.stream.filter(|stream| stream.has_own_secret()) else {
+            return Forward::as_it_came(self.claim);
+        };
+        if self.standing.presented().is_none() {
+            return Forward::as_it_came(self.claim);
+        }
+        // The debug endpoint asks for no secret, and its answer would be withheld from who brought one.
+        let takes_on =
+            self.endpoint == Endpoint::Collect && may_write(self.standing, stream, self.settings);
+        self.written_anew(stream, if takes_on { &stream.upstream } else { &Upstream::None })
+    }
+
+    /// The request as the gate itself writes it; no header that the client set for it goes along.
+    fn written_anew(&self, stream: &'a CompiledStream, upstream: &'a Upstream) -> Forward<'a> {
         let others = match self.claim.query {
             Query::Read { text, .. } if self.settings.keep_other_parameters => Some(text),
             _ => None,
         };
-        Target { endpoint: self.endpoint, stream, secret: &self.claim.secret, others }
+        let (endpoint, secret) = (self.endpoint, &self.claim.secret);
+        let mut forward = Forward {
+            target: Some(Target { endpoint, stream, secret, upstream, others }),
+            guards_answer: matches!(upstream, Upstream::Replace(_)),
+            ..Forward::as_it_came(self.claim)
+        };
+        forward.remove_headers.extend(self.claim.secret_headers());
+        if !matches!(upstream, Upstream::Keep) {
+            forward.remove_headers.extend(self.claim.headers_with_the_secret());
+        }
+        forward
+    }
+
+    /// Unix time in seconds.
+    const fn now(&self) -> u64 {
+        self.standing.now.as_secs()
     }
 }
 
@@ -302,9 +327,9 @@ fn refused<'a>(
 }
 
 fn unjudged<'a>(
-    claim: &'a Claim<'a>,
     verdict: VerdictWord,
     stream: Option<&'a CompiledStream>,
+    forward: Forward<'a>,
 ) -> Decision<'a> {
     Decision {
         verdict,
@@ -314,7 +339,7 @@ fn unjudged<'a>(
         key_id: None,
         stream: stream.map(|stream| stream.id.as_str()),
         events: Vec::new(),
-        action: Action::Forward(Forward::as_it_came(claim)),
+        action: Action::Forward(forward),
     }
 }
 

@@ -53,6 +53,13 @@ pub(crate) struct Permit<'p> {
     pub(crate) stream: &'p CompiledStream,
 }
 
+impl Standing<'_> {
+    /// The key that was presented, if the list has it, in force or not.
+    pub(crate) fn presented(&self) -> Option<&Known> {
+        self.known.as_ref().ok()?.as_ref()
+    }
+}
+
 impl Known {
     /// Reads a record of the list.
     ///
@@ -96,17 +103,32 @@ pub(crate) fn judge<'p>(
     settings: &Settings,
 ) -> Verdict<'p> {
     let Standing { list, known, peer, now, .. } = standing;
-    let Known { state, grant } = match presented_key(claim, *list, known) {
+    let known = match presented_key(claim, *list, known) {
         Ok(known) => known,
         Err(reason) => return Verdict::Not(reason, None),
     };
-    let checked = check_key(*state, grant, claim, *now)
+    let grant = &known.grant;
+    let checked = check_in_force(known, *now)
+        .and_then(|()| check_exposure(claim))
         .and_then(|()| check_peer(grant, peer))
         .and_then(|()| check_stream(grant, stream, settings));
     match checked {
         Ok(stream) => Verdict::Genuine(Permit { grant, stream }),
         Err(reason) => Verdict::Not(reason, Some(grant)),
     }
+}
+
+/// Whether the presented key is in force and granted the stream. Where nothing is refused, nothing else is
+/// asked before its holder's event is sent on.
+pub(crate) fn may_write(
+    standing: &Standing<'_>,
+    stream: &CompiledStream,
+    settings: &Settings,
+) -> bool {
+    standing.presented().is_some_and(|known| {
+        check_in_force(known, standing.now).is_ok()
+            && check_stream(&known.grant, Some(stream), settings).is_ok()
+    })
 }
 
 /// The key that was presented, or why there is none.
@@ -145,10 +167,10 @@ fn presented_key<'p>(
     }
 }
 
-/// Whether the key is in force now, and still a secret.
-fn check_key(state: State, grant: &Grant, claim: &Claim<'_>, now: Duration) -> Result<(), Reason> {
-    let now = now.as_secs();
-    match state {
+/// Whether the key is in force now.
+fn check_in_force(known: &Known, now: Duration) -> Result<(), Reason> {
+    let (grant, now) = (&known.grant, now.as_secs());
+    match known.state {
         State::Active => {}
         State::Revoked => return Err(Reason::Revoked),
         State::Expired => return Err(Reason::Expired),
@@ -162,10 +184,12 @@ fn check_key(state: State, grant: &Grant, claim: &Claim<'_>, now: Duration) -> R
     if grant.not_before.is_some_and(|start| now < start) {
         return Err(Reason::NotYetValid);
     }
-    if claim.request.is_from_a_browser() {
-        return Err(Reason::Exposed);
-    }
     Ok(())
+}
+
+/// Whether the secret is still one.
+fn check_exposure(claim: &Claim<'_>) -> Result<(), Reason> {
+    if claim.request.is_from_a_browser() { Err(Reason::Exposed) } else { Ok(()) }
 }
 
 /// Whether the key may be used from there.

@@ -37,6 +37,13 @@ pub(crate) enum Upstream {
     None,
 }
 
+impl CompiledStream {
+    /// Whether its upstream knows one secret, and no key's.
+    pub(crate) const fn has_own_secret(&self) -> bool {
+        matches!(self.upstream, Upstream::Replace(_))
+    }
+}
+
 impl Policy {
     /// A policy without streams: what holds before the first list.
     #[must_use]
@@ -107,10 +114,12 @@ impl Policy {
         claim.query.only_stream().is_some_and(|only| self.find(&only.id).is_none())
     }
 
-    /// Whether anything of the list is asked about this claim: where the mode is `off`, nothing is.
+    /// Whether the list is asked for the claim's key. Where the mode is `off` it is not, unless the upstream
+    /// would not know the key's secret.
     #[must_use]
-    pub fn judges(&self, claim: &Claim<'_>) -> bool {
+    pub fn asks_for_key(&self, claim: &Claim<'_>) -> bool {
         self.mode_of(claim) != Mode::Off
+            || self.stream_of(claim).is_some_and(CompiledStream::has_own_secret)
     }
 
     /// The mode for this claim: the stream's own where one stream is named, else the gate's. Where

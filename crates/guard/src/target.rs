@@ -11,6 +11,8 @@ pub struct Target<'a> {
     pub(crate) endpoint: Endpoint,
     pub(crate) stream: &'a CompiledStream,
     pub(crate) secret: &'a SecretClaim<'a>,
+    /// What becomes of it: the stream's own rule, or less.
+    pub(crate) upstream: &'a Upstream,
     /// The query whose other parameters go on too.
     pub(crate) others: Option<&'a [u8]>,
 }
@@ -25,7 +27,7 @@ impl Target<'_> {
         let SecretClaim::Presented(presented, _) = self.secret else {
             return;
         };
-        match &self.stream.upstream {
+        match self.upstream {
             Upstream::Replace(Some(secret)) => push(b"api_secret", secret.expose()),
             Upstream::Keep => push(b"api_secret", presented.expose()),
             Upstream::Replace(None) | Upstream::None => {}
