@@ -83,7 +83,8 @@ pub struct Grant {
     /// Networks it may send from; empty: any. Needs [`SOURCE_NETWORKS`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub source_networks: Vec<Network>,
-    /// Names one of which the client's certificate must carry; empty: no certificate is asked for.
+    /// Names one of which must be the first URI or the first DNS name of the client's certificate, which is what
+    /// Envoy shows of it; empty: no certificate is asked for.
     /// Needs [`CERTIFICATE_NAMES`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificate_names: Vec<CertificateName>,

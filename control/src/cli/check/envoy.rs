@@ -3,6 +3,7 @@
 
 use saphyr::{LoadableYamlNode as _, MarkedYaml};
 
+use super::client_certificates;
 use super::connection_manager;
 use super::filter::{self, is_gate, is_status_page};
 use super::finding::Finding;
@@ -49,6 +50,7 @@ pub(super) fn part(document: &MarkedYaml<'_>, findings: &mut Vec<Finding>) -> us
     logs(document, findings);
     status_listener(document, findings);
     admin(document, findings);
+    client_certificates::check(document, findings);
     stats::check(document, findings);
     gates
 }

@@ -1,6 +1,7 @@
 //! `mpgate check`: reads configurations as those would who get them, and says what is wrong before they
 //! do. Offline: it opens the files it is given and nothing else.
 
+mod client_certificates;
 mod connection_manager;
 mod envoy;
 mod filter;

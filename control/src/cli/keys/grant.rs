@@ -99,8 +99,8 @@ struct Details {
     /// A network it may send from (CIDR); repeat for more. Without any: any
     #[arg(long = "source-network", value_parser = Network::parse, value_name = "NETWORK")]
     source_networks: Vec<Network>,
-    /// A name (URI or DNS) of which the client's certificate must carry one; repeat for more. Without
-    /// any: no certificate is asked for
+    /// A name (URI or DNS) of which the client's certificate must carry one as its first of that kind; repeat
+    /// for more. Without any: no certificate is asked for
     #[arg(long = "certificate-name", value_parser = CertificateName::parse, value_name = "NAME")]
     certificate_names: Vec<CertificateName>,
     /// It is not valid before this time (RFC 3339)

@@ -75,7 +75,14 @@ const SHARED_MISTAKES: [(&str, &str, &str, &str, &str); 7] = [
 
 /// What is written in place of what in `envoy/production.yaml`; severity and words of what is found; and a
 /// word of the line that it is found in.
-const MISTAKES: [(&str, &str, &str, &str, &str); 30] = [
+const MISTAKES: [(&str, &str, &str, &str, &str); 31] = [
+    (
+        "alpn_protocols: [h2, http/1.1]",
+        "validation_context: {trust_chain_verification: ACCEPT_UNTRUSTED}",
+        "warning",
+        "hold nobody up",
+        "ACCEPT_UNTRUSTED",
+    ),
     (
         "address: 127.0.0.1, port_value: 9902",
         "address: 0.0.0.0, port_value: 9902",
