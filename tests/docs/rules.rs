@@ -10,7 +10,7 @@ const LANGUAGES: [&str; 11] =
     ["diff", "html", "ini", "json", "promql", "proto", "rust", "sql", "text", "toml", "yaml"];
 
 /// A shell command that is not played: its page, how it begins, and why.
-const NOT_PLAYED: [(&str, &str, &str); 14] = [
+const NOT_PLAYED: [(&str, &str, &str); 18] = [
     (
         "README.md",
         "cargo xtask demo",
@@ -35,7 +35,11 @@ const NOT_PLAYED: [(&str, &str, &str); 14] = [
         "the test has senders of its own, and looks for each of their events",
     ),
     ("docs/kubernetes.md", "sed", "the test of the manifests runs it"),
+    ("docs/kubernetes.md", "for file in", "the same"),
     ("docs/kubernetes.md", "kubectl create namespace", "there is no cluster"),
+    ("docs/kubernetes.md", "(umask", "the same; the test of 'mpgate admin reset' plays its part"),
+    ("docs/kubernetes.md", "kubectl -n mpgate create secret generic mpgate-database", "the same"),
+    ("docs/kubernetes.md", "kubectl label", "the same"),
     ("docs/kubernetes.md", "kubectl apply -k deploy/kubernetes/overlays", "the same"),
     ("docs/kubernetes.md", "kubectl apply -k deploy/kubernetes/envoy-gateway", "the same"),
     (

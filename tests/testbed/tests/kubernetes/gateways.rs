@@ -1,103 +1,13 @@
-//! The manifests of `deploy/kubernetes`: kustomize renders them, Kubernetes' own schemas fit, and what they tell
-//! Envoy is what the shipped configuration tells it. `kubectl` may be missing; then the test says so.
+//! The gate in a Gateway of Envoy Gateway or of Istio: what the patches tell Envoy is what the shipped configuration
+//! tells it.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
 
-use mpgate_testbed::{EnvoyConfig, artifacts, envoy, python, toolchain};
+use mpgate_testbed::{EnvoyConfig, artifacts, envoy};
 use serde_json::{Value, json};
 
-const OPTIONS: &str =
-    "/typed_extension_protocol_options/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-
-const SCHEMAS: &str = r#"
-import importlib.util, json, pathlib, sys, yaml, jsonschema_rs
-place = pathlib.Path(importlib.util.find_spec("kubernetes_validate").origin).parent
-place = place / "kubernetes-json-schema" / "v1.37.0-local-strict"
-definitions = json.loads((place / "_definitions.json").read_text())
-registry = jsonschema_rs.Registry([("https://kubernetes.io/api/_definitions.json", definitions)])
-def validator(document):
-    group, _, version = document["apiVersion"].rpartition("/")
-    group = group.split(".")[0]
-    name = "-".join(part for part in (document["kind"].lower(), group, version) if part)
-    schema = json.loads((place / (name + ".json")).read_text())
-    return jsonschema_rs.validator_for(schema, registry=registry)
-documents = [document for document in yaml.safe_load_all(sys.stdin) if document]
-for document in documents:
-    for error in validator(document).iter_errors(document):
-        sys.exit(f"{document['kind']} {document['metadata']['name']}: {error}")
-deployment = next(document for document in documents if document["kind"] == "Deployment")
-deployment["spec"]["template"]["spec"]["containers"][0]["imag"] = "x"
-if validator(deployment).is_valid(deployment):
-    sys.exit("whatever is asked is valid")
-print(len(documents))
-"#;
-
-/// What `kubectl kustomize` makes of a copy of the tree in which `envoy.yaml` was made as the docs say; `None`
-/// without kubectl.
-fn rendered(overlay: &str) -> Option<String> {
-    if Command::new("kubectl").arg("version").arg("--client").output().is_err() {
-        // Not by a macro: the output of a test that passes is not shown.
-        let told = "SKIPPED what needs kubectl: it is not on the PATH";
-        writeln!(std::io::stderr(), "{told}").expect("a line");
-        return None;
-    }
-    let copy = mpgate_testbed::directory().expect("a directory");
-    let root = toolchain::root();
-    let script = format!(
-        "set -e; mkdir deploy; cp -r '{0}/envoy' .; cp -r '{0}/deploy/kubernetes' deploy/; {1}",
-        root.display(),
-        command_of_the_docs()
-    );
-    let made = Command::new("sh").args(["-c", &script]).current_dir(&copy).output().expect("sh");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let mut kubectl = Command::new("kubectl");
-    kubectl.args(["kustomize", &format!("deploy/kubernetes/{overlay}")]).current_dir(&copy);
-    let told = kubectl.output().expect("kubectl");
-    assert!(told.status.success(), "{overlay}: {}", String::from_utf8_lossy(&told.stderr));
-    Some(String::from_utf8(told.stdout).expect("text"))
-}
-
-/// The command of docs/kubernetes.md that makes the gate's configuration.
-fn command_of_the_docs() -> String {
-    let page = fs::read_to_string(toolchain::root().join("docs/kubernetes.md")).expect("the page");
-    let begin = page.find("sed -e").expect("the command");
-    let end = begin + page[begin..].find("\n```").expect("its end");
-    page[begin..end].to_owned()
-}
-
-#[test]
-fn what_kubernetes_knows_by_itself_fits_its_schemas() {
-    let Some(text) = rendered("overlays/sqlite") else { return };
-    let python = python::python(&mut |step| println!("{step}")).expect("Python");
-    let directory = mpgate_testbed::directory().expect("a directory");
-    let file = directory.path().join("rendered.yaml");
-    fs::write(&file, &text).expect("a file");
-    let input = fs::File::open(&file).expect("a file");
-    let told = Command::new(python).args(["-c", SCHEMAS]).stdin(input).output().expect("Python");
-    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
-    assert_eq!(String::from_utf8_lossy(&told.stdout).trim(), "13");
-    assert!(text.contains("claimName: mpgate-control"), "the database lasts");
-    assert!(!text.contains("control.example.com"), "a name was not filled in");
-    assert!(text.contains("\"ready\": true"), "the gate answers the probe");
-    assert!(text.contains("filename: /etc/mpgate/module/plugin.wasm"), "the module of the image");
-    for name in ["envoy-gateway", "istio"] {
-        rendered(name).expect("kubectl");
-    }
-}
-
-fn documents(file: &str) -> Vec<Value> {
-    let path = toolchain::root().join("deploy/kubernetes").join(file);
-    let text = fs::read_to_string(&path).expect("a file");
-    let each = text.split("\n---\n").map(|one| serde_saphyr::from_str(one).expect(file));
-    each.collect()
-}
-
-fn production() -> EnvoyConfig {
-    EnvoyConfig::shipped("production.yaml").expect("a configuration")
-}
+use crate::{OPTIONS, documents, production};
 
 /// As Envoy Gateway v1.9 and a patch of a JSON path leave the filter.
 fn filter_of_envoy_gateway() -> Value {
