@@ -154,6 +154,10 @@ pub(crate) const VARIANTS: &[Variant] = &[
         Filter::Gate(Gate { filter_state: Some(&[]), ..SECRET }),
     ),
     Variant::of(
+        "mpgate: secret, one value for access logs",
+        Filter::Gate(Gate { filter_state: Some(&["decision"]), ..SECRET }),
+    ),
+    Variant::of(
         "mpgate: secret, with the tripwire",
         Filter::Gate(Gate { tripwire: true, ..SECRET }),
     ),

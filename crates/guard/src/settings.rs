@@ -150,7 +150,7 @@ struct Written<'a> {
     unknown_paths: UnknownPaths,
     #[serde(default, deserialize_with = "keep_or_drop")]
     other_parameters: bool,
-    #[serde(default = "everything")]
+    #[serde(default = "each")]
     filter_state: Vec<Told>,
     #[serde(default = "senders_max")]
     senders_max: usize,
@@ -199,8 +199,8 @@ fn query_only() -> Vec<Place> {
     vec![Place::Query]
 }
 
-fn everything() -> Vec<Told> {
-    Told::ALL.to_vec()
+fn each() -> Vec<Told> {
+    Told::EACH.to_vec()
 }
 
 const fn enforce() -> Mode {

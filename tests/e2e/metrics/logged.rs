@@ -59,6 +59,38 @@ fn a_line_tells_what_filter_state_is_asked_for() {
 }
 
 #[test]
+fn a_line_tells_all_in_one_value() {
+    let stack = Stack::builder().edit(|config| {
+        config.gate()?["filter_state"] = ["decision"].as_slice().into();
+        let format =
+            &mut config.http()?["access_log"][0]["typed_config"]["log_format"]["json_format"];
+        format["decision"] = "%FILTER_STATE(wasm.mpgate.decision:PLAIN)%".into();
+        Ok(())
+    });
+    let stack = stack.start().expect("a stack");
+    let genuine = events(SHOP, &stack.billing.secret, &[("login", None), ("search", None)]);
+    let (genuine, guess) = (genuine.header("traceparent", parent(ID)), purchase(SHOP, "guess"));
+    for (request, status) in [(&genuine, 204), (&guess, 401)] {
+        assert_eq!(stack.send(request).expect("an answer").status, status);
+    }
+    let lines = stack.envoy.wait_for_access_log(2).expect("lines");
+    let mut told: Vec<_> = lines.iter().map(|line| word(line, "decision")).collect();
+    told.sort();
+    let key = stack.billing.id();
+    assert_eq!(
+        told,
+        [
+            format!(
+                "verdict=genuine outcome=accepted reason=protocol_violation sender=billing key={key} \
+                 stream={SHOP} events=2 trace_id={ID}"
+            ),
+            format!("verdict=spoofed outcome=refused reason=unknown_secret stream={SHOP}"),
+        ]
+    );
+    assert_eq!(word(&lines[0], "verdict"), "-", "and nothing twice");
+}
+
+#[test]
 fn trace_context_passes_unchanged() {
     let dry = |config: &mut EnvoyConfig| {
         config.gate()?["mode"] = "dry_run".into();

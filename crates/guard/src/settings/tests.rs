@@ -18,7 +18,7 @@ fn the_shortest_configuration() {
         (settings.max_staleness_seconds, settings.when_stale),
         (86_400, WhenStale::LastList)
     );
-    assert_eq!(settings.filter_state, Told::ALL);
+    assert_eq!(settings.filter_state, Told::EACH);
     assert!(!settings.ready && settings.serve == Serve::Gate && settings.inline.is_none());
     let control = settings.control.expect("a control");
     assert_eq!(control.authority, "c");
