@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use crate::model::Seconds;
+use crate::model::{Millis, Seconds};
 
 /// The last second that has a text.
 pub(crate) const LATEST: Seconds = 253_402_207_200;
@@ -13,9 +13,14 @@ pub(crate) fn now() -> Seconds {
     Timestamp::now().as_second()
 }
 
-/// Now, in milliseconds since 1970.
-pub(crate) fn now_millis() -> i64 {
+/// Now, to the millisecond.
+pub(crate) fn now_millis() -> Millis {
     Timestamp::now().as_millisecond()
+}
+
+/// The second that a millisecond is in.
+pub(crate) fn to_seconds(millis: Millis) -> Seconds {
+    millis.div_euclid(1_000)
 }
 
 /// `2026-08-01T12:00:00Z`.

@@ -5,7 +5,7 @@ use core::fmt;
 use mpgate_contract::{ConsumerId, Environment};
 use sha2::{Digest as _, Sha256};
 
-use super::{Principal, Seconds};
+use super::{Millis, Principal};
 use crate::names::PrincipalId;
 
 /// One running Envoy: the principal whose token it holds, and the number it gave itself when it started.
@@ -44,7 +44,7 @@ pub struct Gateway {
     /// The last revision that all its workers enforce; 0 while it holds another epoch.
     pub revision: u64,
     /// When it last asked.
-    pub last_seen_time: Seconds,
+    pub last_seen_millis: Millis,
 }
 
 /// The part of the allowlist that a reader is given.

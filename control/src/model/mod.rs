@@ -25,3 +25,6 @@ pub use usage::{Counted, Span, UsageCount, UsageQuery, UsageSum};
 
 /// Unix seconds.
 pub type Seconds = i64;
+
+/// Milliseconds since 1970.
+pub type Millis = i64;

@@ -11,15 +11,15 @@ use serde_json::Value;
 
 use super::access::{Caller, Permission};
 use super::{Answer, Outcome, Service, resource};
-use crate::model::{Gateway, GatewayId, KeyRecord, Refusal, Role, Scope, Seconds, TokenId};
-use crate::store::Read;
+use crate::model::{Gateway, GatewayId, KeyRecord, Millis, Refusal, Role, Scope, Seconds, TokenId};
+use crate::store::{Read, Stored};
 use crate::time;
 
 /// A gateway that was not heard of for this long leaves the count, in seconds. It asks every 25 s.
 pub const LIVE_SECONDS: Seconds = 60;
 
-/// A gateway that was not heard of for this long is forgotten, in seconds.
-const REMEMBERED_SECONDS: Seconds = 24 * 60 * 60;
+/// A gateway that was not heard of for this long is forgotten, in milliseconds.
+const REMEMBERED_MILLIS: Millis = 24 * 60 * 60 * 1_000;
 
 /// Envoys that hold the same principal's token. Beyond, new ones are served but not listed.
 const INSTANCES_MAX: usize = 256;
@@ -70,12 +70,10 @@ struct Said {
 
 impl Said {
     fn is_forgotten(&self) -> bool {
-        self.at.elapsed().as_secs() > REMEMBERED_SECONDS.unsigned_abs()
+        self.at.elapsed().as_millis() > u128::from(REMEMBERED_MILLIS.unsigned_abs())
     }
 
-    /// With its time by the clock of the database, which shows so many milliseconds now.
-    fn dated(self, now_millis: i64) -> Gateway {
-        let ago = i64::try_from(self.at.elapsed().as_millis()).unwrap_or(i64::MAX);
+    fn dated(self, clock: &Clock) -> Gateway {
         Gateway {
             id: self.id,
             gate: self.greeting.gate,
@@ -84,8 +82,30 @@ impl Said {
             capabilities: self.greeting.capabilities,
             scope: self.scope,
             revision: self.revision,
-            last_seen_time: now_millis.saturating_sub(ago).div_euclid(1_000),
+            last_seen_millis: clock.time_of(self.at),
         }
+    }
+}
+
+/// What the clock of the database showed, and when.
+struct Clock {
+    millis: Millis,
+    at: Instant,
+}
+
+impl Clock {
+    async fn read(read: &mut dyn Read) -> Stored<Self> {
+        let asked = Instant::now();
+        let millis = read.now_millis().await?;
+        // It was read on the way there and back.
+        let way = asked.elapsed() / 2;
+        Ok(Self { millis, at: asked.checked_add(way).unwrap_or(asked) })
+    }
+
+    /// What it showed at a moment before.
+    fn time_of(&self, moment: Instant) -> Millis {
+        let ago = self.at.saturating_duration_since(moment).as_millis();
+        self.millis.saturating_sub(Millis::try_from(ago).unwrap_or(Millis::MAX))
     }
 }
 
@@ -183,12 +203,11 @@ impl Service {
             return Ok(());
         }
         let mut write = self.store.write().await?;
-        let now_millis = write.now_millis().await?;
-        let gateways: Vec<_> = gateways.into_iter().map(|said| said.dated(now_millis)).collect();
+        let clock = Clock::read(write.reader()).await?;
+        let gateways: Vec<_> = gateways.into_iter().map(|said| said.dated(&clock)).collect();
         write.put_gateways(&gateways).await?;
         write.touch_tokens(&tokens).await?;
-        let before = now_millis.div_euclid(1_000).saturating_sub(REMEMBERED_SECONDS);
-        write.forget_gateways(before).await?;
+        write.forget_gateways(clock.millis.saturating_sub(REMEMBERED_MILLIS)).await?;
         Ok(write.commit().await?)
     }
 
@@ -228,20 +247,19 @@ impl Service {
     pub(super) async fn known_gateways(
         &self,
         read: &mut dyn Read,
-    ) -> Answer<(Vec<Gateway>, Seconds)> {
-        let now_millis = read.now_millis().await?;
-        let now = now_millis.div_euclid(1_000);
-        let stored = read.gateways(now.saturating_sub(REMEMBERED_SECONDS)).await?;
+    ) -> Answer<(Vec<Gateway>, Millis)> {
+        let clock = Clock::read(read).await?;
+        let now = clock.millis;
+        let stored = read.gateways(now.saturating_sub(REMEMBERED_MILLIS)).await?;
         let mut all: HashMap<_, _> =
             stored.into_iter().map(|gateway| (gateway.id.clone(), gateway)).collect();
         for said in self.gateways.snapshot() {
-            let gateway = said.dated(now_millis);
-            // In one second it may have asked here, got the news, and asked another replica.
-            let when = |it: &Gateway| (it.last_seen_time, it.revision);
-            let newer = all
-                .get(&gateway.id)
-                .is_none_or(|stored| stored.last_seen_time > now || when(stored) <= when(&gateway));
-            if newer {
+            let gateway = said.dated(&clock);
+            // In one millisecond it may have asked here, got the news, and asked another replica.
+            let when = |it: &Gateway| (it.last_seen_millis, it.revision);
+            let newer =
+                |stored: &Gateway| stored.last_seen_millis > now || when(stored) <= when(&gateway);
+            if all.get(&gateway.id).is_none_or(newer) {
                 all.insert(gateway.id.clone(), gateway);
             }
         }
@@ -298,8 +316,8 @@ impl Service {
     }
 }
 
-fn is_live(gateway: &Gateway, now: Seconds) -> bool {
-    now.saturating_sub(gateway.last_seen_time) <= LIVE_SECONDS
+fn is_live(gateway: &Gateway, now: Millis) -> bool {
+    time::to_seconds(now.saturating_sub(gateway.last_seen_millis)) <= LIVE_SECONDS
 }
 
 /// A gateway is shown to whoever may look at one of the consumers it serves.

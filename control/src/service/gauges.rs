@@ -3,6 +3,7 @@
 
 use super::{Answer, Service};
 use crate::model::{Gateway, GatewayId, KeyEnd, Reconciliation, Seconds};
+use crate::time;
 
 /// Keys, and events that were reconciled, that the metrics have series for. Beyond, the ones that end last, and
 /// the last by name, have none.
@@ -35,6 +36,7 @@ impl Service {
         let mut read = self.store.read().await?;
         let head = read.standing().await?.head;
         let (known, now) = self.known_gateways(&mut *read).await?;
+        let now = time::to_seconds(now);
         let mut gateways = Vec::new();
         for gateway in known {
             let missing_since = if gateway.revision >= head {
@@ -58,7 +60,7 @@ fn gauge(gateway: Gateway, missing_since: Option<Seconds>, now: Seconds) -> Gate
         gate: gateway.gate,
         node: gateway.node,
         revision: gateway.revision,
-        last_seen_time: gateway.last_seen_time,
+        last_seen_time: time::to_seconds(gateway.last_seen_millis),
         behind_seconds: missing_since.map_or(0, |since| now.saturating_sub(since).max(0)),
     }
 }

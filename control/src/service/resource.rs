@@ -8,7 +8,7 @@ use crate::model::{
     AuditEvent, Consumer, Gateway, KeyRecord, KeyState, KeyUse, Measure, Principal, Reconciliation,
     Seconds, StreamRecord, Token,
 };
-use crate::time::to_text;
+use crate::time::{to_seconds, to_text};
 
 /// A JSON object whose `null`s and empty lists are left out.
 fn object(members: Value) -> Value {
@@ -185,7 +185,7 @@ pub(super) fn gateway(
         "measurementConsumers": consumers.collect::<Vec<_>>(),
         "revision": gateway.revision,
         "lag": head.saturating_sub(gateway.revision),
-        "lastSeenTime": to_text(gateway.last_seen_time),
+        "lastSeenTime": to_text(to_seconds(gateway.last_seen_millis)),
         "state": if is_live { "LIVE" } else { "SILENT" },
     }))
 }

@@ -15,7 +15,7 @@ use mpgate_contract::{ConsumerId, Digest, Environment, KeyId, State, StreamId};
 use tokio::sync::watch;
 
 use crate::model::{
-    AuditEvent, Consumer, Gateway, GatewayId, KeyEnd, KeyRecord, KeyUse, Part, Principal,
+    AuditEvent, Consumer, Gateway, GatewayId, KeyEnd, KeyRecord, KeyUse, Millis, Part, Principal,
     Reconciliation, Scope, Seconds, SenderDay, Slice, StreamRecord, Token, TokenId, UsageCount,
     UsageQuery, UsageSum,
 };
@@ -201,10 +201,10 @@ pub trait Read: Send {
         request_id: &str,
     ) -> Stored<Option<DoneRequest>>;
 
-    /// Milliseconds since 1970, by a clock that all who use this database share.
-    async fn now_millis(&mut self) -> Stored<i64>;
+    /// Now, by a clock that all who use this database share.
+    async fn now_millis(&mut self) -> Stored<Millis>;
     /// Gateways seen since a time.
-    async fn gateways(&mut self, since: Seconds) -> Stored<Vec<Gateway>>;
+    async fn gateways(&mut self, since: Millis) -> Stored<Vec<Gateway>>;
 
     /// What changed after a revision, of one scope.
     async fn feed(&mut self, after: u64, scope: &Scope, limit: u32) -> Stored<FeedRows>;
@@ -286,7 +286,7 @@ pub trait Write: Read {
     /// seems to be said in the future was not: a clock was put right.
     async fn put_gateways(&mut self, gateways: &[Gateway]) -> Stored<()>;
     /// Forgets gateways that were last seen before a time.
-    async fn forget_gateways(&mut self, before: Seconds) -> Stored<Vec<GatewayId>>;
+    async fn forget_gateways(&mut self, before: Millis) -> Stored<Vec<GatewayId>>;
 
     /// Makes all of it so, and wakes who waits for the head.
     async fn commit(self: Box<Self>) -> Stored<()>;

@@ -251,7 +251,7 @@ pub(super) fn gateway(row: &impl Columns) -> Result<Gateway, StoreError> {
             consumers: word(row, "consumers", consumer_ids)?,
         },
         revision: row.count("revision")?,
-        last_seen_time: row.time("last_seen_time")?,
+        last_seen_millis: row.time("last_seen_millis")?,
     })
 }
 

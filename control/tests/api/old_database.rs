@@ -94,11 +94,11 @@ async fn a_sender_of_a_name_that_is_reserved_now_stays() {
     assert!(refused.text.contains("choose another name"), "{}", refused.text);
 }
 
-async fn execute(directory: &Directory, sql: &'static str) {
+async fn execute(directory: &Directory, sql: &str) {
     let options =
         SqliteConnectOptions::new().filename(directory.join("mpgate.sqlite")).foreign_keys(false);
     let mut connection = options.connect().await.expect("the database");
-    sqlx::raw_sql(sql).execute(&mut connection).await.expect("a statement");
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.expect("a statement");
     connection.close().await.expect("the database");
 }
 
@@ -195,6 +195,35 @@ async fn a_migration_that_is_killed_is_begun_again() {
     }
     let control = Control::start(&directory);
     assert_eq!(control.key("crm", &["G-B"]).await["revision"], 8);
+}
+
+/// What the fourth version wrote in seconds.
+#[tokio::test]
+async fn a_gateway_stays_heard_when_it_was() {
+    if is_skipped_on_postgres() {
+        return;
+    }
+    let directory = Directory::new();
+    fs::write(directory.join("mpgate.sqlite"), "").expect("a file");
+    let heard = jiff::Timestamp::now().as_second() - 40;
+    let gateway = format!(
+        "INSERT INTO gateways VALUES ('edge', 'a1', '', '', '', '[]', NULL, '[]', 7, {heard})"
+    );
+    for sql in [
+        include_str!("../../migrations/sqlite/0001_allowlist.sql"),
+        include_str!("../../migrations/sqlite/0002_control.sql"),
+        include_str!("../../migrations/sqlite/0003_usage.sql"),
+        include_str!("../../migrations/sqlite/0004_reconciliations.sql"),
+        "PRAGMA user_version = 4",
+        &gateway,
+    ] {
+        execute(&directory, sql).await;
+    }
+    let control = Control::start(&directory);
+    let found = control.get("/v1/gateways/edge.a1").await.done();
+    let told = jiff::Timestamp::from_second(heard).expect("a time").to_string();
+    assert_eq!((&found["lastSeenTime"], &found["revision"]), (&json!(told), &json!(7)));
+    assert_eq!(found["state"], "LIVE");
 }
 
 #[tokio::test]

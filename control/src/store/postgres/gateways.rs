@@ -4,20 +4,20 @@ use mpgate_contract::Environment;
 use sqlx::PgConnection;
 
 use super::signed;
-use crate::model::{Gateway, GatewayId, Seconds};
+use crate::model::{Gateway, GatewayId, Millis};
 use crate::names::PrincipalId;
 use crate::store::Stored;
 use crate::store::row::{self, Columns as _};
 
 /// The server's clock: the replicas' own may differ.
-pub(super) async fn now_millis(connection: &mut PgConnection) -> Stored<i64> {
+pub(super) async fn now_millis(connection: &mut PgConnection) -> Stored<Millis> {
     let sql = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
     Ok(sqlx::query_scalar(sql).fetch_one(connection).await?)
 }
 
-pub(super) async fn list(connection: &mut PgConnection, since: Seconds) -> Stored<Vec<Gateway>> {
+pub(super) async fn list(connection: &mut PgConnection, since: Millis) -> Stored<Vec<Gateway>> {
     let rows = sqlx::query(
-        "SELECT * FROM gateways WHERE last_seen_time >= $1 ORDER BY principal_id, instance",
+        "SELECT * FROM gateways WHERE last_seen_millis >= $1 ORDER BY principal_id, instance",
     )
     .bind(since)
     .fetch_all(connection)
@@ -29,15 +29,15 @@ pub(super) async fn put(connection: &mut PgConnection, gateways: &[Gateway]) -> 
     for gateway in gateways {
         sqlx::query(
             "INSERT INTO gateways (principal_id, instance, gate, node, version, capabilities, environment,
-                 consumers, revision, last_seen_time) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                 consumers, revision, last_seen_millis) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
              ON CONFLICT (principal_id, instance) DO UPDATE SET gate = excluded.gate,
                  node = excluded.node, version = excluded.version,
                  capabilities = excluded.capabilities, environment = excluded.environment,
                  consumers = excluded.consumers, revision = excluded.revision,
-                 last_seen_time = excluded.last_seen_time
-             WHERE (excluded.last_seen_time, excluded.revision)
-                 >= (gateways.last_seen_time, gateways.revision)
-                 OR gateways.last_seen_time > extract(epoch FROM clock_timestamp())",
+                 last_seen_millis = excluded.last_seen_millis
+             WHERE (excluded.last_seen_millis, excluded.revision)
+                 >= (gateways.last_seen_millis, gateways.revision)
+                 OR gateways.last_seen_millis > extract(epoch FROM clock_timestamp()) * 1000",
         )
         .bind(gateway.id.principal.as_str())
         .bind(&gateway.id.instance)
@@ -48,7 +48,7 @@ pub(super) async fn put(connection: &mut PgConnection, gateways: &[Gateway]) -> 
         .bind(gateway.scope.environment.map(Environment::label))
         .bind(serde_json::to_string(&gateway.scope.consumers).map_err(row::broken)?)
         .bind(signed(gateway.revision)?)
-        .bind(gateway.last_seen_time)
+        .bind(gateway.last_seen_millis)
         .execute(&mut *connection)
         .await?;
     }
@@ -57,10 +57,10 @@ pub(super) async fn put(connection: &mut PgConnection, gateways: &[Gateway]) -> 
 
 pub(super) async fn forget(
     connection: &mut PgConnection,
-    before: Seconds,
+    before: Millis,
 ) -> Stored<Vec<GatewayId>> {
     let rows = sqlx::query(
-        "DELETE FROM gateways WHERE last_seen_time < $1 RETURNING principal_id, instance",
+        "DELETE FROM gateways WHERE last_seen_millis < $1 RETURNING principal_id, instance",
     )
     .bind(before)
     .fetch_all(connection)

@@ -7,7 +7,10 @@ use super::lineage::LINEAGE;
 use super::{CHANNEL, OpenError, new_epoch};
 
 /// In order; number N brings a database to version N.
-const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/postgres/0001_control.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/postgres/0001_control.sql"),
+    include_str!("../../../migrations/postgres/0002_gateways_in_milliseconds.sql"),
+];
 
 /// Processes that start at once take this lock, one after the other ("mpgt").
 const LOCK: i64 = 1_836_083_060;

@@ -12,7 +12,7 @@ use super::{
     reconciliations, streams, usage,
 };
 use crate::model::{
-    AuditEvent, Consumer, Gateway, GatewayId, KeyEnd, KeyRecord, KeyUse, Part, Principal,
+    AuditEvent, Consumer, Gateway, GatewayId, KeyEnd, KeyRecord, KeyUse, Millis, Part, Principal,
     Reconciliation, Scope, Seconds, SenderDay, Slice, StreamRecord, Token, TokenId, UsageCount,
     UsageQuery, UsageSum,
 };
@@ -180,11 +180,11 @@ impl Read for Session {
         self.health.within(audit::request(&mut self.transaction, principal, request_id)).await
     }
 
-    async fn now_millis(&mut self) -> Stored<i64> {
+    async fn now_millis(&mut self) -> Stored<Millis> {
         self.health.within(gateways::now_millis(&mut self.transaction)).await
     }
 
-    async fn gateways(&mut self, since: Seconds) -> Stored<Vec<Gateway>> {
+    async fn gateways(&mut self, since: Millis) -> Stored<Vec<Gateway>> {
         self.health.within(gateways::list(&mut self.transaction, since)).await
     }
 
@@ -325,7 +325,7 @@ impl Write for Session {
         self.health.within(gateways::put(&mut self.transaction, gateways)).await
     }
 
-    async fn forget_gateways(&mut self, before: Seconds) -> Stored<Vec<GatewayId>> {
+    async fn forget_gateways(&mut self, before: Millis) -> Stored<Vec<GatewayId>> {
         self.health.within(gateways::forget(&mut self.transaction, before)).await
     }
 

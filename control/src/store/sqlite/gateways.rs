@@ -4,17 +4,14 @@ use mpgate_contract::Environment;
 use sqlx::{Row as _, SqliteConnection};
 
 use super::signed;
-use crate::model::{Gateway, GatewayId, Seconds};
+use crate::model::{Gateway, GatewayId, Millis};
 use crate::names::PrincipalId;
 use crate::store::Stored;
 use crate::store::row;
 
-pub(super) async fn list(
-    connection: &mut SqliteConnection,
-    since: Seconds,
-) -> Stored<Vec<Gateway>> {
+pub(super) async fn list(connection: &mut SqliteConnection, since: Millis) -> Stored<Vec<Gateway>> {
     let rows = sqlx::query(
-        "SELECT * FROM gateways WHERE last_seen_time >= ? ORDER BY principal_id, instance",
+        "SELECT * FROM gateways WHERE last_seen_millis >= ? ORDER BY principal_id, instance",
     )
     .bind(since)
     .fetch_all(connection)
@@ -26,15 +23,15 @@ pub(super) async fn put(connection: &mut SqliteConnection, gateways: &[Gateway])
     for gateway in gateways {
         sqlx::query(
             "INSERT INTO gateways (principal_id, instance, gate, node, version, capabilities, environment,
-                 consumers, revision, last_seen_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                 consumers, revision, last_seen_millis) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (principal_id, instance) DO UPDATE SET gate = excluded.gate,
                  node = excluded.node, version = excluded.version,
                  capabilities = excluded.capabilities, environment = excluded.environment,
                  consumers = excluded.consumers, revision = excluded.revision,
-                 last_seen_time = excluded.last_seen_time
-             WHERE (excluded.last_seen_time, excluded.revision)
-                 >= (gateways.last_seen_time, gateways.revision)
-                 OR gateways.last_seen_time > unixepoch()",
+                 last_seen_millis = excluded.last_seen_millis
+             WHERE (excluded.last_seen_millis, excluded.revision)
+                 >= (gateways.last_seen_millis, gateways.revision)
+                 OR gateways.last_seen_millis > unixepoch('subsec') * 1000",
         )
         .bind(gateway.id.principal.as_str())
         .bind(&gateway.id.instance)
@@ -45,7 +42,7 @@ pub(super) async fn put(connection: &mut SqliteConnection, gateways: &[Gateway])
         .bind(gateway.scope.environment.map(Environment::label))
         .bind(serde_json::to_string(&gateway.scope.consumers).map_err(row::broken)?)
         .bind(signed(gateway.revision)?)
-        .bind(gateway.last_seen_time)
+        .bind(gateway.last_seen_millis)
         .execute(&mut *connection)
         .await?;
     }
@@ -54,10 +51,10 @@ pub(super) async fn put(connection: &mut SqliteConnection, gateways: &[Gateway])
 
 pub(super) async fn forget(
     connection: &mut SqliteConnection,
-    before: Seconds,
+    before: Millis,
 ) -> Stored<Vec<GatewayId>> {
     let rows = sqlx::query(
-        "DELETE FROM gateways WHERE last_seen_time < ? RETURNING principal_id, instance",
+        "DELETE FROM gateways WHERE last_seen_millis < ? RETURNING principal_id, instance",
     )
     .bind(before)
     .fetch_all(connection)

@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0002_control.sql"),
     include_str!("../../../migrations/sqlite/0003_usage.sql"),
     include_str!("../../../migrations/sqlite/0004_reconciliations.sql"),
+    include_str!("../../../migrations/sqlite/0005_gateways_in_milliseconds.sql"),
 ];
 
 /// What `PRAGMA application_id` says of our files ("mpgt").

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::{audit, consumers, feed, gateways, keys, principals, reconciliations, streams, usage};
 use crate::model::{
-    AuditEvent, Consumer, Gateway, GatewayId, KeyEnd, KeyRecord, KeyUse, Part, Principal,
+    AuditEvent, Consumer, Gateway, GatewayId, KeyEnd, KeyRecord, KeyUse, Millis, Part, Principal,
     Reconciliation, Scope, Seconds, SenderDay, Slice, StreamRecord, Token, TokenId, UsageCount,
     UsageQuery, UsageSum,
 };
@@ -162,11 +162,11 @@ impl Read for Session {
         audit::request(&mut self.transaction, principal, request_id).await
     }
 
-    async fn now_millis(&mut self) -> Stored<i64> {
+    async fn now_millis(&mut self) -> Stored<Millis> {
         Ok(time::now_millis())
     }
 
-    async fn gateways(&mut self, since: Seconds) -> Stored<Vec<Gateway>> {
+    async fn gateways(&mut self, since: Millis) -> Stored<Vec<Gateway>> {
         gateways::list(&mut self.transaction, since).await
     }
 
@@ -295,7 +295,7 @@ impl Write for Session {
         gateways::put(&mut self.transaction, gateways).await
     }
 
-    async fn forget_gateways(&mut self, before: Seconds) -> Stored<Vec<GatewayId>> {
+    async fn forget_gateways(&mut self, before: Millis) -> Stored<Vec<GatewayId>> {
         gateways::forget(&mut self.transaction, before).await
     }
 

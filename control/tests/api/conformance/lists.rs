@@ -129,7 +129,7 @@ pub(super) async fn uses_only_grow(store: &Arc<dyn Store>) {
 }
 
 pub(super) async fn gateways_are_remembered_for_a_while(store: &Arc<dyn Store>) {
-    let gateway = |instance: &str, revision, last_seen_time| Gateway {
+    let gateway = |instance: &str, revision, last_seen_millis| Gateway {
         id: GatewayId {
             principal: PrincipalId::parse("edge").expect("an id"),
             instance: instance.to_owned(),
@@ -140,12 +140,12 @@ pub(super) async fn gateways_are_remembered_for_a_while(store: &Arc<dyn Store>) 
         capabilities: vec!["events".to_owned()],
         scope: Scope { environment: Some(Environment::Staging), consumers: vec![id("acme")] },
         revision,
-        last_seen_time,
+        last_seen_millis,
     };
     let mut write = store.write().await.expect("the writer");
     let told = [gateway("a", 5, NOW), gateway("b", 6, NOW + 10)];
     write.put_gateways(&told).await.expect("gateways");
-    // What is older than what is known changes nothing; within one second a list grows.
+    // What is older than what is known changes nothing; within one millisecond a list grows.
     let older = [gateway("a", 9, NOW - 1), gateway("a", 4, NOW), gateway("b", 7, NOW + 11)];
     write.put_gateways(&older).await.expect("them");
     let found = write.gateways(NOW).await.expect("an answer");
@@ -156,11 +156,11 @@ pub(super) async fn gateways_are_remembered_for_a_while(store: &Arc<dyn Store>) 
     assert_eq!(write.gateways(0).await.expect("an answer").len(), 1);
 
     // A clock that was ahead and was put right again.
-    let now = write.now_millis().await.expect("a clock").div_euclid(1_000);
-    for (last_seen_time, revision) in [(now + 3_600, 8), (now - 1, 9)] {
-        write.put_gateways(&[gateway("c", revision, last_seen_time)]).await.expect("it");
+    let now = write.now_millis().await.expect("a clock");
+    for (last_seen_millis, revision) in [(now + 3_600_000, 8), (now - 1, 9)] {
+        write.put_gateways(&[gateway("c", revision, last_seen_millis)]).await.expect("it");
         let found = write.gateways(now - 1).await.expect("an answer");
-        assert_eq!(found, [gateway("c", revision, last_seen_time)]);
+        assert_eq!(found, [gateway("c", revision, last_seen_millis)]);
     }
 }
 

@@ -108,7 +108,7 @@ async fn both_replicas_have_the_receipts() {
     let mut head = page["head"].as_u64().expect("a head");
     for turn in 0..4 {
         let (first, second) = if turn % 2 == 0 { (&one, &other) } else { (&other, &one) };
-        // The old state here, and within the same second the new one there.
+        // The old state here, and right after it the new one there.
         ask(first, &gateway, &epoch, head, 0).await;
         first.key("till", &["G-A"]).await;
         head += 1;
@@ -119,11 +119,41 @@ async fn both_replicas_have_the_receipts() {
         })
         .await;
     }
+    // It falls back to another list, right after it told the other replica of this one.
+    ask(&one, &gateway, &epoch, head, 0).await;
+    ask(&other, &gateway, "another", head, 0).await;
+    assert_eq!(receipt(&other).await, Some(0));
+    until("that it fell back", async || (receipt(&one).await == Some(0)).then_some(())).await;
     // A replica that has not heard of the newest change does not take its gateway for an empty one.
     let unseen = "UPDATE mpgate.allowlist SET head = head + 1";
     cluster().sql("served_receipts", unseen).expect("a change that nobody is told of");
     ask(&one, &gateway, &epoch, head + 1, 0).await;
     assert_eq!(receipt(&one).await, Some(head + 1));
+}
+
+/// What the first version of the schema wrote in seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_stays_heard_when_it_was() {
+    let database = "first_version";
+    let url = cluster().database(database).expect("a database");
+    let heard = jiff::Timestamp::now().as_second() - 40;
+    let first = concat!(
+        "CREATE SCHEMA mpgate; CREATE TABLE mpgate.schema_version (only_row INTEGER, version INTEGER);
+         INSERT INTO mpgate.schema_version VALUES (1, 1);",
+        include_str!("../../../migrations/postgres/0001_control.sql")
+    );
+    let gateway = format!(
+        "INSERT INTO mpgate.gateways VALUES ('edge', 'a1', '', '', '', '[]', NULL, '[]', 7, {heard})"
+    );
+    for sql in [first, &gateway] {
+        cluster().sql(database, sql).expect("the first version");
+    }
+    let directory = Directory::new();
+    let control = Control::start_as(&directory, &mut serve(&directory, &url));
+    let found = control.get("/v1/gateways/edge.a1").await.done();
+    let told = jiff::Timestamp::from_second(heard).expect("a time").to_string();
+    assert_eq!((&found["lastSeenTime"], &found["revision"]), (&json!(told), &json!(7)));
+    assert_eq!(found["state"], "LIVE");
 }
 
 /// Changes go to both at once while the database goes away: what was acknowledged is there, once each.
