@@ -5,18 +5,18 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use mpgate_testbed::postgres::Cluster;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 /// The program under test.
 pub(crate) const MPGATE: &str = env!("CARGO_BIN_EXE_mpgate");
 
 /// A directory that goes when the test ends, and the database in it or beside it.
-pub(crate) struct Directory(PathBuf);
+pub(crate) struct Directory(TempDir);
 
 /// Whether the tests run on PostgreSQL: `MPGATE_TEST_DATABASE=postgres`.
 pub(crate) fn is_on_postgres() -> bool {
@@ -45,12 +45,7 @@ pub(crate) fn cluster() -> &'static Cluster {
 
 impl Directory {
     pub(crate) fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("control-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).expect("a directory for the test");
-        let directory = Self(path);
+        let directory = Self(mpgate_testbed::directory().expect("a directory for the test"));
         if is_on_postgres() {
             cluster().database(&directory.name()).expect("a database for the test");
         }
@@ -58,11 +53,11 @@ impl Directory {
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        self.0.path()
     }
 
     pub(crate) fn join(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.path().join(name)
     }
 
     /// What `--database` is given.
@@ -74,7 +69,7 @@ impl Directory {
     }
 
     fn name(&self) -> String {
-        self.0.file_name().expect("a name").to_string_lossy().into_owned()
+        self.path().file_name().expect("a name").to_string_lossy().into_owned()
     }
 
     /// Puts all that PostgreSQL holds into a file; SQLite has it in its own.
@@ -87,7 +82,7 @@ impl Directory {
 
     /// Takes a file away, if it is there.
     pub(crate) fn remove(&self, name: &str) {
-        fs::remove_file(self.0.join(name)).ok();
+        fs::remove_file(self.join(name)).ok();
     }
 }
 
@@ -97,7 +92,6 @@ impl Drop for Directory {
             let drop = format!("DROP DATABASE IF EXISTS \"{}\" WITH (FORCE)", self.name());
             cluster().sql("postgres", &drop).ok();
         }
-        fs::remove_dir_all(&self.0).ok();
     }
 }
 
