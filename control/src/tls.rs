@@ -4,7 +4,7 @@
 //! New files that are no good are logged and change nothing: the old certificate stays. No byte of the
 //! private key's file is ever repeated, not even of a broken one.
 
-mod end;
+pub(crate) mod end;
 
 use core::fmt;
 use core::time::Duration;
@@ -32,9 +32,6 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// How often the files are looked at. Renewal is a matter of days; this is for who waits for it.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-
-/// A certificate that ends within so many seconds is warned of: 14 days.
-const ENDS_SOON_SECONDS: Seconds = 14 * 24 * 60 * 60;
 
 /// Where certificate and key are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,10 +128,7 @@ impl Tls {
     fn tell(&self, end: Option<Seconds>) {
         warn_of_readers(&self.files.private_key);
         self.metrics.certificate(end);
-        let Some(end) = end.filter(|end| end.saturating_sub(time::now()) < ENDS_SOON_SECONDS)
-        else {
-            return;
-        };
+        let Some(end) = end.filter(|end| end::is_near(*end)) else { return };
         tracing::warn!(
             file = %self.files.certificate.display(),
             end = time::to_text(end),

@@ -8,11 +8,13 @@ use std::io::{self, Write as _};
 
 use reqwest::header::AUTHORIZATION;
 use reqwest::{Certificate, Method, StatusCode, Url};
+use rustls::CertificateError;
 use serde_json::Value;
 
 use super::CliError;
 use super::credential::Credential;
 use super::settings::Settings;
+use crate::model::Seconds;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -183,6 +185,7 @@ pub(super) fn http(settings: &Settings, base: &Url) -> Result<reqwest::Client, C
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(REQUEST_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
+        .tls_info(true)
         .no_proxy();
     if base.scheme() == "http" {
         // The system's certificates take a while to read, and a small container has none.
@@ -253,6 +256,26 @@ pub(super) fn cause(error: &reqwest::Error) -> String {
         "Other(OtherError(CaUsedAsEndEntity))",
         "it is a CA's own, and control needs one that is not (basicConstraints CA:FALSE)",
     )
+}
+
+/// When the certificate ended that is not believed for that.
+pub(super) fn ended(error: &reqwest::Error) -> Option<Seconds> {
+    let mut layer = error.source();
+    while let Some(error) = layer {
+        if let Some(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext {
+            not_after,
+            ..
+        })) = error.downcast_ref::<rustls::Error>()
+        {
+            return not_after.as_secs().try_into().ok();
+        }
+        layer = match error.downcast_ref::<io::Error>() {
+            // Its source is that of the error in it.
+            Some(error) => error.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static)),
+            None => error.source(),
+        };
+    }
+    None
 }
 
 /// Whether the cause is a certificate that is not believed.

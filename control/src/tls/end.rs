@@ -4,6 +4,9 @@
 use crate::model::Seconds;
 use crate::time;
 
+/// An end within so many seconds is warned of: 14 days.
+const SOON_SECONDS: Seconds = 14 * 24 * 60 * 60;
+
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
@@ -11,7 +14,7 @@ const GENERALIZED_TIME: u8 = 0x18;
 
 /// The last moment at which this certificate, in DER, is good. Nothing where that cannot be read, or is the year 9999,
 /// which stands for never.
-pub(super) fn of(certificate: &[u8]) -> Option<Seconds> {
+pub(crate) fn of(certificate: &[u8]) -> Option<Seconds> {
     let mut certificate = sequence(&mut &*certificate)?;
     let mut signed = sequence(&mut certificate)?;
     let (tag, _) = element(&mut signed)?;
@@ -34,6 +37,11 @@ pub(super) fn of(certificate: &[u8]) -> Option<Seconds> {
     let (year, month, day) = (date.get(..4)?, date.get(4..6)?, date.get(6..)?);
     let (hour, minute, second) = (of_day.get(..2)?, of_day.get(2..4)?, of_day.get(4..)?);
     time::parse(&format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z")).ok()
+}
+
+/// Whether a certificate that ends then has ended, or will soon.
+pub(crate) fn is_near(end: Seconds) -> bool {
+    end.saturating_sub(time::now()) < SOON_SECONDS
 }
 
 fn sequence<'a>(der: &mut &'a [u8]) -> Option<&'a [u8]> {

@@ -6,15 +6,21 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use reqwest::header::AUTHORIZATION;
-use reqwest::{StatusCode, Url};
+use reqwest::tls::TlsInfo;
+use reqwest::{Response, StatusCode, Url};
 use serde_json::Value;
 
 use super::report::Report;
-use crate::cli::client::{base, cause, http, is_about_trust};
+use crate::cli::client::{base, cause, ended, http, is_about_trust};
 use crate::cli::credential::Credential;
 use crate::cli::settings::Settings;
+use crate::time;
+use crate::tls::end;
 
 const PATIENCE: Duration = Duration::from_secs(5);
+
+const RENEW: &str =
+    "renew it: control takes new files up by itself, and its log says where they are no good";
 
 pub(super) async fn look(settings: &Settings, report: &mut Report) {
     let url = match base(settings) {
@@ -85,6 +91,15 @@ async fn is_ready(url: &Url, settings: &Settings, report: &mut Report) -> bool {
     let answer = match client.get(ready).timeout(PATIENCE).send().await {
         Ok(answer) => answer,
         Err(error) => {
+            if let Some(end) = ended(&error) {
+                let found = format!(
+                    "its certificate, or one of its chain, ended at {}",
+                    time::to_text(end)
+                );
+                let next = format!("{RENEW}; or put this machine's clock right");
+                report.fail("control: TLS", found, next);
+                return false;
+            }
             let cause = cause(&error);
             let next = if is_about_trust(&cause) {
                 "name the CA that signed its certificate with --ca-file, and call it by the name in it"
@@ -99,7 +114,7 @@ async fn is_ready(url: &Url, settings: &Settings, report: &mut Report) -> bool {
         }
     };
     match url.scheme() {
-        "https" => report.ok("control: TLS", "its certificate is believed"),
+        "https" => believed(&answer, report),
         _ if settings.allow_plaintext_on_the_network => report.warn(
             "control: TLS",
             "none: the token travels in clear",
@@ -122,6 +137,22 @@ async fn is_ready(url: &Url, settings: &Settings, report: &mut Report) -> bool {
         }
     }
     false
+}
+
+/// Until when the certificate will do that was shown.
+fn believed(answer: &Response, report: &mut Report) {
+    let name = "control: TLS";
+    let shown = answer.extensions().get::<TlsInfo>().and_then(TlsInfo::peer_certificate);
+    let Some(end) = shown.and_then(end::of) else {
+        return report.ok(name, "its certificate is believed");
+    };
+    let when = time::to_text(end);
+    if end::is_near(end) {
+        let found = format!("its certificate is believed until {when}: it ends within 14 days");
+        report.warn(name, found, RENEW);
+    } else {
+        report.ok(name, format!("its certificate is believed until {when}"));
+    }
 }
 
 async fn token(url: &Url, settings: &Settings, report: &mut Report) {

@@ -155,6 +155,40 @@ fn a_certificate_that_nobody_vouches_for_is_told() {
     assert_eq!(ended, Some(1), "{checks:?}");
 }
 
+#[test]
+fn when_controls_certificate_ends_is_told() {
+    let directory = Directory::new();
+    let authority = Authority::new(directory.path()).expect("an authority");
+    let token_file = directory.join("admin-token").display().to_string();
+    let flags = format!("--ca-file {}", authority.certificate_file().display());
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let day = |days: i32| today.saturating_add(jiff::Span::new().days(days));
+    for (end, code, result, words) in [
+        (day(60), 0, "ok", "is believed until "),
+        (day(15), 0, "ok", "is believed until "),
+        (day(14), 0, "warn", "it ends within 14 days"),
+        (day(1), 0, "warn", "it ends within 14 days"),
+        (day(-1), 1, "fail", "ended at "),
+        (jiff::civil::date(9999, 12, 31), 0, "ok", "its certificate is believed"),
+    ] {
+        let parts = [end.year(), end.month().into(), end.day().into()];
+        let parts = parts.map(|part| u16::try_from(part).expect("a date"));
+        let issued = authority.issue_until("localhost", "control", parts).expect("a certificate");
+        let mut command = serve(&directory);
+        command.arg("--tls-certificate").arg(&issued.certificate);
+        command.arg("--tls-private-key").arg(&issued.key);
+        let control = Control::start_as(&directory, &mut command);
+        let url = control.url.replace("127.0.0.1", "localhost");
+        let environment = [("MPGATE_URL", url.as_str()), ("MPGATE_TOKEN_FILE", &token_file)];
+        let (ended, checks) = checks(&environment, &flags);
+        assert_eq!(ended, Some(code), "{end}: {checks:?}");
+        let tls = checks.iter().find(|(name, _, _)| name == "control: TLS");
+        let (_, told, found) = tls.unwrap_or_else(|| panic!("{end}: {checks:?}"));
+        assert!(told == result && found.contains(words), "{end}: {checks:?}");
+        assert_eq!(found.contains(&format!("{end}T00:00:00Z")), end.year() < 9999, "{found}");
+    }
+}
+
 const MISSING: &str = r#"{"type":"urn:x-mpgate:reason:missing_secret"}"#;
 const UNKNOWN_PATH: &str = r#"{"type":"urn:x-mpgate:reason:unknown_path"}"#;
 
