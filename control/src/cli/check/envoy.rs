@@ -9,7 +9,7 @@ use super::filter::{self, is_gate, is_status_page};
 use super::finding::Finding;
 use super::kubernetes;
 use super::node::Node;
-use super::stats;
+use super::{stats, told};
 
 /// Checks all documents of the file.
 pub(super) fn check(text: &str) -> Vec<Finding> {
@@ -52,6 +52,7 @@ pub(super) fn part(document: &MarkedYaml<'_>, findings: &mut Vec<Finding>) -> us
     admin(document, findings);
     client_certificates::check(document, findings);
     stats::check(document, findings);
+    told::check(document, findings);
     gates
 }
 

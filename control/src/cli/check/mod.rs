@@ -12,6 +12,7 @@ mod plugin;
 mod service;
 mod shared;
 mod stats;
+mod told;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -9,6 +9,7 @@ use super::{Ran, run};
 use crate::harness::Directory;
 
 mod kubernetes;
+mod told;
 
 fn shipped(name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
