@@ -18,7 +18,8 @@ use crate::sync::Begin;
 use crate::{BUCKETS, Bucket, Corrupt, Known, Phase, Stamp, SyncState, Update, bucket_of};
 
 /// The version of what lies in shared data. A module that writes it otherwise takes another number,
-/// and with it a table of its own.
+/// and with it a table of its own: an Envoy that updates to it needs control for a first list, so the
+/// release notes say *list format* and the number.
 const FORMAT: u32 = 2;
 
 /// Tries of one compare-and-swap. A hundred lost races in a row are a fault, not bad luck.

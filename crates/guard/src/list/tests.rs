@@ -1,5 +1,6 @@
 //! The allowlist in shared data, against shared data that does as Envoy's does.
 
+mod formats;
 mod offers;
 mod races;
 mod remembered;
