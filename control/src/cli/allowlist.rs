@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use mpgate_contract::limits;
 use serde_json::Value;
 
 use super::CliError;
@@ -20,7 +21,8 @@ Examples:
   mpgate allowlist export --token-file gateway.token > allowlist.json
 
 With a gateway's token it holds what that gateway would get. It has digests and grants, and no secret.
-A file is replaced only when the list is whole.")]
+A gate takes at most 20 pages of 1 000 entries (keys, revoked ones too, and streams): of a longer list
+nothing is written, and the exit status is 1. A file is replaced only when the list is whole.")]
     Export {
         /// Where to; else standard output
         #[arg(long, value_name = "FILE")]
@@ -30,16 +32,14 @@ A file is replaced only when the list is whole.")]
 
 pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CliError> {
     let Verb::Export { file } = verb;
-    let Some(file) = file else { return export(session, &mut io::stdout().lock()).await };
+    let list = read(session).await?;
+    let Some(file) = file else { return Ok(io::stdout().write_all(&list)?) };
     let unfinished = beside(&file);
-    let written = write_to(&unfinished, session).await.and_then(|()| {
-        fs::rename(&unfinished, &file)
-            .map_err(|error| CliError::Failed(format!("cannot write {}: {error}", file.display())))
-    });
+    let written = write(&unfinished, &list).and_then(|()| fs::rename(&unfinished, &file));
     if written.is_err() {
         fs::remove_file(&unfinished).ok();
     }
-    written
+    written.map_err(|error| CliError::Failed(format!("cannot write {}: {error}", file.display())))
 }
 
 fn beside(file: &Path) -> PathBuf {
@@ -48,35 +48,35 @@ fn beside(file: &Path) -> PathBuf {
     name.into()
 }
 
-async fn write_to(path: &Path, session: &Session) -> Result<(), CliError> {
-    let cannot = |error| CliError::Failed(format!("cannot write {}: {error}", path.display()));
-    let mut file = io::BufWriter::new(File::create_new(path).map_err(cannot)?);
-    export(session, &mut file).await?;
-    file.into_inner().map_err(|error| cannot(error.into_error()))?.sync_all().map_err(cannot)
+fn write(path: &Path, list: &[u8]) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
+    file.write_all(list)?;
+    file.sync_all()
 }
 
-/// Page by page, so that a long list takes no more memory than a short one.
-async fn export(session: &Session, out: &mut impl Write) -> Result<(), CliError> {
+/// The whole list, or why no gate would take it.
+async fn read(session: &Session) -> Result<Vec<u8>, CliError> {
     // Its age counts from before the first page.
-    write!(out, "{{\"export_time\":{},\"pages\":[", time::now())?;
+    let mut list = format!("{{\"export_time\":{},\"pages\":[", time::now()).into_bytes();
     let (mut epoch, mut since) = (String::new(), 0_u64);
-    loop {
+    let limit = limits::PAGE_ENTRIES_MAX.to_string();
+    for number in 0..limits::INLINE_PAGES_MAX {
+        let is_first = number == 0;
         let from = since.to_string();
-        let query = [("epoch", epoch.as_str()), ("since", &from), ("limit", "1000")];
+        let query = [("epoch", epoch.as_str()), ("since", &from), ("limit", &limit)];
         let page = session.client.get("/v1/allowlist/changes", &query).await?;
-        let is_first = epoch.is_empty();
         let (to, head) = place(&page)?;
         if !is_first && page["reset"] == true {
             let what = "the list was replaced by another while it was read; run the command again";
             return Err(CliError::Failed(what.to_owned()));
         }
         if !is_first {
-            out.write_all(b",\n")?;
+            list.extend_from_slice(b",\n");
         }
-        serde_json::to_writer(&mut *out, &page).map_err(io::Error::from)?;
+        serde_json::to_writer(&mut list, &page).map_err(io::Error::from)?;
         if to >= head {
-            out.write_all(b"]}\n")?;
-            return Ok(out.flush()?);
+            list.extend_from_slice(b"]}\n");
+            return Ok(list);
         }
         page["epoch"].as_str().unwrap_or_default().clone_into(&mut epoch);
         if to <= since && !is_first {
@@ -84,6 +84,11 @@ async fn export(session: &Session, out: &mut impl Write) -> Result<(), CliError>
         }
         since = to;
     }
+    Err(CliError::Failed(format!(
+        "the list has more than {} pages of {limit} entries, and no gate takes so many in its configuration: export the \
+         part of it that one gateway gets, with the token of a gateway that is bound to fewer consumers, or let gates ask control",
+        limits::INLINE_PAGES_MAX
+    )))
 }
 
 /// Where a page ends, and where the list does.

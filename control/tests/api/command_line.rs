@@ -1,5 +1,6 @@
 //! The command line against a running control: what it does and prints.
 
+mod allowlist;
 mod check;
 mod doctor;
 mod ends;

@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Ran, ran, run};
+use super::{Ran, run};
 use crate::harness::{Control, Directory, MPGATE};
 
 /// A control with consumer `acme` and stream `G-A`, and commands that have to succeed.
-struct Site {
+pub(super) struct Site {
     control: Control,
-    directory: Directory,
+    pub(super) directory: Directory,
 }
 
 impl Site {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let directory = Directory::new();
         let control = Control::start(&directory);
         let site = Self { control, directory };
@@ -35,7 +35,7 @@ impl Site {
     }
 
     #[track_caller]
-    fn done(&self, line: &str) -> String {
+    pub(super) fn done(&self, line: &str) -> String {
         let ran = self.run(line);
         assert_eq!((ran.code, ran.error.as_str()), (Some(0), ""), "{line}: {}", ran.out);
         ran.out
@@ -47,7 +47,7 @@ impl Site {
     }
 
     /// A key, as it was issued.
-    fn key(&self, sender: &str, flags: &str) -> Value {
+    pub(super) fn key(&self, sender: &str, flags: &str) -> Value {
         self.json(&format!("keys create --sender {sender} --stream G-A --show-secret {flags}"))
     }
 
@@ -316,33 +316,4 @@ fn the_trail_is_shown_and_followed() {
     assert_eq!((&event["resource"], &event["before"]["state"]), (&json!(name), &json!("ACTIVE")));
     child.kill().expect("the child is ours");
     child.wait().expect("the child is ours");
-}
-
-#[test]
-fn the_allowlist_is_exported_whole() {
-    let site = Site::new();
-    site.key("billing", "");
-    let printed = site.done("allowlist export");
-    let list: Value = serde_json::from_str(&printed).expect("JSON");
-    assert!(list["export_time"].as_u64().is_some_and(|time| time > 1_700_000_000), "{printed}");
-    let page = &list["pages"][0];
-    assert_eq!((&page["from"], &page["reset"]), (&json!(0), &json!(true)), "{printed}");
-    assert_eq!(page["to"], page["head"]);
-    assert_eq!(page["keys"].as_array().map(Vec::len), Some(1));
-    assert!(!printed.contains("mpg_"));
-    let file = site.directory.join("list.json");
-    std::fs::write(&file, "old").expect("a file");
-    site.done(&format!("allowlist export --file {}", file.display()));
-    let written: Value =
-        serde_json::from_slice(&std::fs::read(&file).expect("the file")).expect("JSON");
-    assert_eq!(written["pages"], list["pages"]);
-    let left: Vec<_> = std::fs::read_dir(site.directory.path()).expect("a directory").collect();
-    assert!(
-        left.iter().flatten().all(|entry| !entry.file_name().to_string_lossy().contains("part"))
-    );
-    let mut away = Command::new(MPGATE);
-    away.env_clear().env("MPGATE_URL", "http://127.0.0.1:1").env("MPGATE_TOKEN", "mpt_a");
-    let away = ran(away.args(["allowlist", "export", "--file"]).arg(&file));
-    assert_eq!(away.code, Some(4), "{}", away.error);
-    assert!(std::fs::read(&file).expect("the file").starts_with(b"{\"export_time\""));
 }
