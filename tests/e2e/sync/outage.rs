@@ -2,10 +2,10 @@
 
 use mpgate_testbed::http2::Http2;
 use mpgate_testbed::stack::{CLUB, SHOP, Stack, purchase};
-use mpgate_testbed::{Request, envoy};
+use mpgate_testbed::{Request, envoy, poll};
 
 use super::relay::Relay;
-use super::{answer, results, wait_for_answer};
+use super::{SOON, answer, results, wait_for_answer};
 
 #[test]
 fn the_last_list_stays_while_control_is_down() {
@@ -94,6 +94,43 @@ fn without_any_list_everybody_is_told_to_come_back() {
     stack.envoy.wait_for_revision(stack.crm.revision).expect("the list");
     wait_for_answer(&stack, SHOP, &stack.billing.secret, 204, "");
     assert_eq!(answer(&stack, SHOP, "guessed").1, "unknown_secret");
+}
+
+#[test]
+fn an_envoy_that_starts_again_needs_control_for_its_first_list() {
+    let mut stack = Stack::start().expect("a stack");
+    let revoked = stack.issue("till", &[SHOP]).expect("a key");
+    stack.revoke(&revoked).expect("revoked");
+    let told = |stack: &Stack, secret: &str| answer(stack, SHOP, secret);
+    let is_back = |stack: &Stack| {
+        // Until the list is there everybody is told to come back, and from then on it is as before.
+        let back = poll::until("the first list", SOON, || {
+            let got = told(stack, &stack.billing.secret);
+            assert!((got.0, &*got.1) == (204, "") || got.1 == "no_list", "{got:?}");
+            (got.0 == 204).then_some(())
+        });
+        back.expect("the list");
+        assert_eq!(told(stack, &revoked.secret).1, "revoked");
+        assert_eq!(told(stack, "guessed").1, "unknown_secret");
+    };
+    stack.envoy.restart().expect("Envoy");
+    is_back(&stack);
+
+    // Control is away: that Envoy went on, and the next one has nothing to go by.
+    stack.control.kill();
+    assert_eq!(told(&stack, &stack.billing.secret).0, 204);
+    stack.envoy.restart().expect("Envoy");
+    for times in 1..=3 {
+        let unreachable = [("result", "unreachable")];
+        let asked = f64::from(times);
+        stack.envoy.wait_for_metric("mpgate_sync_total", &unreachable, asked).expect("asked");
+        for secret in [&*stack.billing.secret, &*revoked.secret, "guessed"] {
+            let got = told(&stack, secret);
+            assert_eq!((got.0, &*got.1), (503, "no_list"), "after {times} questions");
+        }
+    }
+    stack.control.restart().expect("control is back");
+    is_back(&stack);
 }
 
 #[test]

@@ -50,6 +50,8 @@ pub struct Envoy {
     address: SocketAddr,
     own: OwnPorts,
     directory: PathBuf,
+    file: PathBuf,
+    run: Run,
     _lease: Lease,
 }
 
@@ -73,7 +75,19 @@ impl Envoy {
         let file = config.settle(site, &own, directory)?;
         let (process, _) = launch(&file, run, directory)?;
         let directory = directory.to_owned();
-        Ok(Self { process, address: site.listen, own, directory, _lease: lease })
+        let (address, run) = (site.listen, run.clone());
+        Ok(Self { process, address, own, directory, file, run, _lease: lease })
+    }
+
+    /// Kills it and starts it again, with the same configuration at the same addresses; what lay in its
+    /// memory is gone.
+    ///
+    /// # Errors
+    /// It does not become ready.
+    pub fn restart(&mut self) -> Result<()> {
+        self.process.kill();
+        (self.process, _) = launch(&self.file, &self.run, &self.directory)?;
+        Ok(())
     }
 
     /// Where senders send.
