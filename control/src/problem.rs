@@ -316,6 +316,13 @@ impl From<Refusal> for Problem {
             Refusal::NoGateway => {
                 Self::new(NotFound, "No gateway of this name was seen in the last day.")
             }
+            Refusal::GatewayIsLive(seconds) => Self::new(
+                FailedPrecondition,
+                format!(
+                    "The gateway is alive; only one that has been unseen for {seconds} s can be forgotten. Stop its \
+                     Envoy first, and ask again then."
+                ),
+            ),
             Refusal::LastAdmin => Self::new(
                 FailedPrecondition,
                 "This is the last admin's last token without an end; create another admin or rotate this one first, or nobody \

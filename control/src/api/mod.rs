@@ -70,8 +70,8 @@ const PRINCIPAL: &str = "/v1/principals/{principal}";
 
 fn routes() -> Vec<Route> {
     use Permission::{
-        ManageConsumers, ManagePrincipals, Read, ReadAudit, ReadChanges, ReadGateways, Reconcile,
-        ReportUsage, Write,
+        ForgetGateways, ManageConsumers, ManagePrincipals, Read, ReadAudit, ReadChanges,
+        ReadGateways, Reconcile, ReportUsage, Write,
     };
     const STREAMS: &str = "/v1/measurementConsumers/{mc}/dataStreams";
     const STREAM: &str = "/v1/measurementConsumers/{mc}/dataStreams/{stream}";
@@ -116,6 +116,7 @@ fn routes() -> Vec<Route> {
         ("/v1/auditEvents", ReadAudit, get(audit::list)),
         ("/v1/gateways", ReadGateways, get(gateways::list)),
         ("/v1/gateways/{gateway}", ReadGateways, get(gateways::get)),
+        ("/v1/gateways/{gateway}", ForgetGateways, delete(gateways::forget)),
         ("/v1/allowlist/changes", ReadChanges, get(changes::get)),
         (
             "/v1/usageReports",

@@ -1,8 +1,11 @@
 //! `mpgate gateways`: who has which revision of the list.
 
+use std::io::{self, Write as _};
+
 use clap::Subcommand;
 
 use super::CliError;
+use super::mutation::Once;
 use super::output::{self, Column};
 use super::session::Session;
 
@@ -16,6 +19,19 @@ Examples:
 
 One unseen for 60 s is SILENT, and no longer counts where somebody waits for a change (--wait).")]
     List,
+    /// Take one that has ended out of the list, before its day is over
+    #[command(after_help = "\
+Example:
+  mpgate gateways forget edge-1.3f9c2b1a0d4e5f60
+
+Only a SILENT one: see first that its Envoy has ended, as one that is cut off goes on with the list it has. One that
+speaks again is listed again. An Envoy that was started anew with the same node id needs no command.")]
+    Forget {
+        /// Its id, as the list names it
+        gateway: String,
+        #[command(flatten)]
+        once: Once,
+    },
     /// Show one
     #[command(after_help = "Example:\n  mpgate gateways get edge-1.3f9c2b1a0d4e5f60")]
     Get {
@@ -50,16 +66,28 @@ const LINES: [Column; 12] = [
     ("NODE", "node", "-"),
 ];
 
+fn path(gateway: &str) -> String {
+    format!("/v1/gateways/{}", gateway.strip_prefix("gateways/").unwrap_or(gateway))
+}
+
 pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CliError> {
     let (client, format) = (&session.client, session.format);
     match verb {
         Verb::List => {
             let list = client.get("/v1/gateways", &[]).await?;
-            output::list(&list, "gateways", &COLUMNS, format)
+            output::list(&list, "gateways", &COLUMNS, format)?;
+            for principal in list["incomplete"].as_array().into_iter().flatten() {
+                let principal = principal.as_str().unwrap_or_default();
+                writeln!(io::stderr(), "more gateways than these hold the token of {principal}")?;
+            }
+            Ok(())
+        }
+        Verb::Forget { gateway, once } => {
+            let gateway = client.delete(&path(&gateway), &once.query(&[])).await?;
+            output::one(&gateway, &LINES, format)
         }
         Verb::Get { gateway } => {
-            let id = gateway.strip_prefix("gateways/").unwrap_or(&gateway);
-            let gateway = client.get(&format!("/v1/gateways/{id}"), &[]).await?;
+            let gateway = client.get(&path(&gateway), &[]).await?;
             output::one(&gateway, &LINES, format)
         }
     }

@@ -65,7 +65,7 @@ Exit status:
   0  done
   1  control refused the request, a check found a fault, or something failed here
   2  the command line or a setting is wrong
-  3  done, but not yet in force on every gateway (--wait)
+  3  done, but not confirmed by every gateway (--wait)
   4  control cannot be reached
   5  done, and more is missing than --max-gap allows (reconcile)
 

@@ -9,6 +9,7 @@ use super::mutation::{Mutation, Once};
 use super::output::{self, Column};
 use super::session::{Session, deleted_too};
 use super::target::{self, Target};
+use super::wait::Wait;
 use super::words::{Environment, Mode, word};
 
 #[derive(Debug, Subcommand)]
@@ -40,7 +41,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   mpgate streams update G-ABC123 --consumer acme --mode dry_run
-  mpgate streams update G-ABC123 --consumer acme --mode default
+  mpgate streams update G-ABC123 --consumer acme --mode default --wait
   mpgate streams update G-ABC123 --consumer acme --protocol-rules enforce --silent true")]
     Update(UpdateArgs),
     /// Delete one that no key is granted
@@ -50,6 +51,8 @@ Examples:
         one: One,
         #[command(flatten)]
         mutation: Mutation,
+        #[command(flatten)]
+        wait: Wait,
     },
 }
 
@@ -75,6 +78,8 @@ pub(super) struct CreateArgs {
     display_name: Option<String>,
     #[command(flatten)]
     once: Once,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 #[derive(Debug, Args)]
@@ -91,6 +96,8 @@ pub(super) struct UpdateArgs {
     display_name: Option<String>,
     #[command(flatten)]
     mutation: Mutation,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 /// What a stream may have of its own, and else is the gate's.
@@ -161,7 +168,7 @@ const COLUMNS: [Column; 9] = [
 
 pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CliError> {
     let (client, format) = (&session.client, session.format);
-    let resource = match verb {
+    let (stream, receipt) = match verb {
         Verb::List { consumer, show_deleted } => {
             let path = session.collection(consumer.as_ref(), "dataStreams")?;
             let list = client.list(&path, "dataStreams", &deleted_too(show_deleted)).await?;
@@ -174,18 +181,26 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CliError> {
             body.insert("environment".to_owned(), word(new.environment));
             body.insert("upstreamSecret".to_owned(), new.upstream_secret.to_string().into());
             body.insert("displayName".to_owned(), new.display_name.into());
-            client.post(&path, &new.once.query(&[]), &body.into()).await?
+            let stream = client.post(&path, &new.once.query(&[]), &body.into()).await?;
+            (stream, Some((new.wait, "in force")))
         }
-        Verb::Get(one) => client.get(&one.path(session)?, &[]).await?,
+        Verb::Get(one) => (client.get(&one.path(session)?, &[]).await?, None),
         Verb::Update(update) => {
             let path = update.one.path(session)?;
-            client.patch(&path, &update.mutation.query(), &changes(&update)?).await?
+            let changes = changes(&update)?;
+            let stream = client.patch(&path, &update.mutation.query(), &changes).await?;
+            (stream, Some((update.wait, "in force")))
         }
-        Verb::Delete { one, mutation } => {
-            client.delete(&one.path(session)?, &mutation.query()).await?
+        Verb::Delete { one, mutation, wait } => {
+            let stream = client.delete(&one.path(session)?, &mutation.query()).await?;
+            (stream, Some((wait, "deleted")))
         }
     };
-    output::one(&resource, &COLUMNS, format)
+    output::one(&stream, &COLUMNS, format)?;
+    match receipt {
+        Some((wait, word)) => wait.until(word, stream["revision"].as_u64(), session).await,
+        None => Ok(()),
+    }
 }
 
 fn changes(update: &UpdateArgs) -> Result<Value, CliError> {

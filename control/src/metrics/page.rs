@@ -55,6 +55,9 @@ fn render(metrics: &Metrics, gauges: &Gauges) -> String {
     text.family(name, Kind::Gauge, "The newest revision of the allowlist.");
     text.sample(name, &[], gauges.head);
     gateways(&mut text, gauges);
+    let name = "mpgate_gateway_unlisted_requests_total";
+    text.family(name, Kind::Counter, "Questions of gateways that there was no room to list.");
+    text.sample(name, &[], gauges.unlisted);
     let name = "mpgate_key_expire_timestamp_seconds";
     text.family(name, Kind::Gauge, "When a key that is in force ends.");
     for key in &gauges.keys {
@@ -106,7 +109,7 @@ fn counters(text: &mut Text, metrics: &Metrics) {
 
 fn gateways(text: &mut Text, gauges: &Gauges) {
     type Read = fn(&crate::service::GatewayGauge) -> i64;
-    let families: [(&str, &str, Read); 3] = [
+    let families: [(&str, &str, Read); 4] = [
         (
             "mpgate_gateway_last_seen_timestamp_seconds",
             "When a gateway of the last day last asked for changes.",
@@ -120,6 +123,9 @@ fn gateways(text: &mut Text, gauges: &Gauges) {
             "For how long there has been a change that it does not enforce; 0 when level.",
             |gateway| gateway.behind_seconds,
         ),
+        ("mpgate_gateway_live", "1 where it was heard of in the last 60 s.", |gateway| {
+            i64::from(gateway.is_live)
+        }),
     ];
     for (name, help, read) in families {
         text.family(name, Kind::Gauge, help);

@@ -17,6 +17,20 @@ pub struct GatewayId {
     pub instance: String,
 }
 
+impl GatewayId {
+    /// Stands for all gateways of a principal that there was no room for. No gateway calls itself so.
+    #[must_use]
+    pub fn unlisted(principal: PrincipalId) -> Self {
+        Self { principal, instance: UNLISTED.to_owned() }
+    }
+
+    /// Whether it is [`GatewayId::unlisted`].
+    #[must_use]
+    pub fn is_unlisted(&self) -> bool {
+        self.instance == UNLISTED
+    }
+}
+
 impl fmt::Display for GatewayId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.instance.is_empty() {
@@ -25,6 +39,9 @@ impl fmt::Display for GatewayId {
         write!(out, "{}.{}", self.principal, self.instance)
     }
 }
+
+/// In the place of an instance.
+const UNLISTED: &str = "+";
 
 /// What a gateway said of itself when it last asked for changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +60,12 @@ pub struct Gateway {
     pub scope: Scope,
     /// The last revision that all its workers enforce; 0 while it holds another epoch.
     pub revision: u64,
+    /// When it first asked; 0 where that is not known.
+    pub first_seen_millis: Millis,
     /// When it last asked.
     pub last_seen_millis: Millis,
+    /// When somebody said that it has ended; 0 where nobody did.
+    pub forgotten_millis: Millis,
 }
 
 /// The part of the allowlist that a reader is given.

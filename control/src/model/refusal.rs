@@ -2,7 +2,7 @@
 
 use mpgate_contract::StreamId;
 
-use super::{KeyState, Role};
+use super::{KeyState, Role, Seconds};
 
 /// Why not, and what of it can be told. `api::problem` has the words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +75,8 @@ pub enum Refusal {
     LastAdmin,
     /// No such gateway was seen lately.
     NoGateway,
+    /// The gateway was heard of in the last so many seconds.
+    GatewayIsLive(Seconds),
     /// These totals are wrong, in the order in which they came.
     Totals(Vec<TotalFault>),
 }

@@ -46,6 +46,8 @@ pub enum Permission {
     ReadAudit,
     /// Which gateways there are and how far each has come.
     ReadGateways,
+    /// Take one that has ended out of the list.
+    ForgetGateways,
     /// The allowlist's changes.
     ReadChanges,
     /// Tell what was counted of keys.
@@ -56,7 +58,7 @@ pub enum Permission {
 
 impl Permission {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Read,
         Self::Write,
         Self::ManageConsumers,
@@ -65,6 +67,7 @@ impl Permission {
         Self::ManagePrincipals,
         Self::ReadAudit,
         Self::ReadGateways,
+        Self::ForgetGateways,
         Self::ReadChanges,
         Self::ReportUsage,
         Self::Reconcile,

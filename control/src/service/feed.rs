@@ -4,7 +4,7 @@ use mpgate_contract::Ask;
 use tokio::sync::watch;
 
 use super::access::{Caller, Permission};
-use super::gateways::Greeting;
+use super::registry::Greeting;
 use super::{Answer, Service};
 use crate::model::Scope;
 use crate::store::{FeedRows, Standing};

@@ -1,49 +1,24 @@
-//! Which gateways there are and how far each has come: the receipts of a change.
-//!
-//! What a gateway says of itself arrives with every question, a thousand times a second in a large
-//! fleet. It is kept here and written to the database in batches, where other replicas read it.
+//! Which gateways there are and how far each has come: the receipts of a change. What each said last is in the
+//! database, where other replicas read it, or still in this process ([`super::registry`]).
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 
 use super::access::{Caller, Permission};
+use super::change::{Mutation, Trace, begin};
+use super::lives::{is_forgotten, leave_out_ended};
+use super::registry::{Clock, Due, INSTANCES_MAX};
 use super::{Answer, Outcome, Service, resource};
-use crate::model::{Gateway, GatewayId, KeyRecord, Millis, Refusal, Role, Scope, Seconds, TokenId};
-use crate::store::{Read, Stored};
+use crate::model::{Action, Gateway, KeyRecord, Millis, Refusal, Scope, Seconds};
+use crate::store::Read;
 use crate::time;
 
 /// A gateway that was not heard of for this long leaves the count, in seconds. It asks every 25 s.
 pub const LIVE_SECONDS: Seconds = 60;
 
 /// A gateway that was not heard of for this long is forgotten, in milliseconds.
-const REMEMBERED_MILLIS: Millis = 24 * 60 * 60 * 1_000;
-
-/// Envoys that hold the same principal's token. Beyond, new ones are served but not listed.
-const INSTANCES_MAX: usize = 256;
-
-/// How often the last use of tokens is written, in seconds.
-const TOKENS_EVERY_SECONDS: Seconds = 10;
-
-/// How often gateways are written that only said that they are still there, in seconds.
-const PRESENCE_EVERY_SECONDS: Seconds = 5;
-
-/// What a gateway says of itself. What it does not say is empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Greeting {
-    /// The name of its gate.
-    pub gate: String,
-    /// Its Envoy's node id.
-    pub node: String,
-    /// The number it gave itself when it started.
-    pub instance: String,
-    /// The filter's version.
-    pub version: String,
-    /// What its filter can enforce.
-    pub capabilities: Vec<String>,
-}
+pub(super) const REMEMBERED_MILLIS: Millis = 24 * 60 * 60 * 1_000;
 
 /// The gateways that a caller may see.
 #[derive(Debug)]
@@ -52,143 +27,17 @@ pub struct GatewayList {
     pub gateways: Vec<Value>,
     /// The newest revision there is.
     pub head: u64,
+    /// Principals whose token more gateways hold than there is room for: these are not all in the list.
+    pub incomplete: Vec<String>,
 }
 
-/// What was heard of lately.
-#[derive(Default)]
-pub(super) struct Registry(Mutex<Heard>);
-
-/// What a gateway said, and when, by a clock that nobody sets.
-#[derive(Clone)]
-struct Said {
-    id: GatewayId,
-    greeting: Greeting,
-    scope: Scope,
-    revision: u64,
-    at: Instant,
-}
-
-impl Said {
-    fn is_forgotten(&self) -> bool {
-        self.at.elapsed().as_millis() > u128::from(REMEMBERED_MILLIS.unsigned_abs())
-    }
-
-    fn dated(self, clock: &Clock) -> Gateway {
-        Gateway {
-            id: self.id,
-            gate: self.greeting.gate,
-            node: self.greeting.node,
-            version: self.greeting.version,
-            capabilities: self.greeting.capabilities,
-            scope: self.scope,
-            revision: self.revision,
-            last_seen_millis: clock.time_of(self.at),
-        }
-    }
-}
-
-/// What the clock of the database showed, and when.
-struct Clock {
-    millis: Millis,
-    at: Instant,
-}
-
-impl Clock {
-    async fn read(read: &mut dyn Read) -> Stored<Self> {
-        let asked = Instant::now();
-        let millis = read.now_millis().await?;
-        // It was read on the way there and back.
-        let way = asked.elapsed() / 2;
-        Ok(Self { millis, at: asked.checked_add(way).unwrap_or(asked) })
-    }
-
-    /// What it showed at a moment before.
-    fn time_of(&self, moment: Instant) -> Millis {
-        let ago = self.at.saturating_duration_since(moment).as_millis();
-        self.millis.saturating_sub(Millis::try_from(ago).unwrap_or(Millis::MAX))
-    }
-}
-
-#[derive(Default)]
-struct Heard {
-    gateways: HashMap<GatewayId, Said>,
-    unwritten: HashSet<GatewayId>,
-    /// Since when a gateway has said that it holds nothing of this list.
-    empty_since: HashMap<GatewayId, Instant>,
-    /// Somebody's revision moved since the last write.
-    moved: bool,
-    written_at: Seconds,
-    tokens: HashMap<TokenId, Seconds>,
-    tokens_written_at: Seconds,
-}
-
-impl Registry {
-    fn heard(&self) -> MutexGuard<'_, Heard> {
-        // What is in it is right whatever its holder died of.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn note_token(&self, token: &TokenId, now: Seconds) {
-        self.heard().tokens.insert(token.clone(), now);
-    }
-
-    pub(super) fn note(&self, caller: &Caller, greeting: &Greeting, scope: &Scope, revision: u64) {
-        if caller.principal.role != Role::Gateway {
-            return;
-        }
-        let principal = caller.principal.id.clone();
-        let id = GatewayId { principal, instance: greeting.instance.clone() };
-        let mut heard = self.heard();
-        let known = heard.gateways.get(&id);
-        if known.is_none() {
-            let siblings = heard.gateways.keys().filter(|it| it.principal == id.principal).count();
-            if siblings >= INSTANCES_MAX {
-                return;
-            }
-        }
-        heard.moved |= known.is_none_or(|known| known.revision != revision);
-        heard.unwritten.insert(id.clone());
-        if revision == 0 {
-            heard.empty_since.entry(id.clone()).or_insert_with(Instant::now);
-        } else {
-            heard.empty_since.remove(&id);
-        }
-        let (greeting, scope) = (greeting.clone(), scope.clone());
-        let said = Said { id: id.clone(), greeting, scope, revision, at: Instant::now() };
-        heard.gateways.insert(id, said);
-    }
-
-    /// What is to be written now.
-    fn take(&self, now: Seconds, everything: bool) -> (Vec<Said>, Vec<(TokenId, Seconds)>) {
-        let mut heard = self.heard();
-        let mut gateways = Vec::new();
-        let presence_due = now.saturating_sub(heard.written_at) >= PRESENCE_EVERY_SECONDS;
-        if heard.moved || presence_due || everything {
-            let unwritten = core::mem::take(&mut heard.unwritten);
-            gateways = unwritten.iter().filter_map(|id| heard.gateways.get(id).cloned()).collect();
-            heard.moved = false;
-            heard.written_at = now;
-            heard.gateways.retain(|_, said| !said.is_forgotten());
-            let Heard { gateways, empty_since, .. } = &mut *heard;
-            empty_since.retain(|id, _| gateways.contains_key(id));
-        }
-        let mut tokens = Vec::new();
-        if everything || now.saturating_sub(heard.tokens_written_at) >= TOKENS_EVERY_SECONDS {
-            tokens = heard.tokens.drain().collect();
-            heard.tokens_written_at = now;
-        }
-        (gateways, tokens)
-    }
-
-    /// For how long a gateway has said that it holds nothing.
-    pub(super) fn empty_for(&self, id: &GatewayId) -> Option<Seconds> {
-        let since = self.heard().empty_since.get(id).copied()?;
-        i64::try_from(since.elapsed().as_secs()).ok()
-    }
-
-    fn snapshot(&self) -> Vec<Said> {
-        self.heard().gateways.values().cloned().collect()
-    }
+/// What is known of gateways.
+pub(super) struct Known {
+    pub(super) gateways: Vec<Gateway>,
+    /// One for each principal that has more than there is room for: the last of those that are not listed.
+    unlisted: Vec<Gateway>,
+    /// Now, by the clock of the times they were seen.
+    pub(super) now: Millis,
 }
 
 impl Service {
@@ -198,7 +47,7 @@ impl Service {
     /// The database failed; what was to be written is written the next time it is heard of.
     pub async fn write_heard(&self, everything: bool) -> Answer<()> {
         let now = time::now();
-        let (gateways, tokens) = self.gateways.take(now, everything);
+        let Due { gateways, tokens, newcomers } = self.gateways.take(now, everything);
         if gateways.is_empty() && tokens.is_empty() {
             return Ok(());
         }
@@ -208,6 +57,10 @@ impl Service {
         write.put_gateways(&gateways).await?;
         write.touch_tokens(&tokens).await?;
         write.forget_gateways(clock.millis.saturating_sub(REMEMBERED_MILLIS)).await?;
+        if newcomers {
+            let live = LIVE_SECONDS.saturating_add(1).saturating_mul(1_000);
+            write.crowd_out_gateways(clock.millis.saturating_sub(live), INSTANCES_MAX).await?;
+        }
         Ok(write.commit().await?)
     }
 
@@ -219,16 +72,14 @@ impl Service {
         caller.may(Permission::ReadGateways)?;
         let mut read = self.store.read().await?;
         let head = read.standing().await?.head;
-        let (gateways, now) = self.known_gateways(&mut *read).await?;
-        let shown = gateways.iter().filter(|gateway| is_shown(caller, &gateway.scope));
-        let gateways = shown
-            .map(|gateway| {
-                let names = gateway.scope.consumers.iter();
-                let served = names.filter(|id| caller.sees(Permission::ReadGateways, id)).collect();
-                resource::gateway(gateway, served, head, is_live(gateway, now))
-            })
-            .collect();
-        Ok(GatewayList { gateways, head })
+        let known = self.known_gateways(&mut *read).await?;
+        let shown = |gateway: &&Gateway| is_shown(caller, &gateway.scope);
+        let gateways = known.gateways.iter().filter(shown);
+        let gateways = gateways.map(|gateway| shown_to(caller, gateway, head, known.now)).collect();
+        let unlisted = known.unlisted.iter().filter(shown).filter(|it| is_live(it, known.now));
+        let incomplete: BTreeSet<_> =
+            unlisted.map(|it| format!("principals/{}", it.id.principal)).collect();
+        Ok(GatewayList { gateways, head, incomplete: incomplete.into_iter().collect() })
     }
 
     /// One gateway, by the id in its name.
@@ -242,30 +93,58 @@ impl Service {
         Ok(found.ok_or(Refusal::NoGateway)?)
     }
 
-    /// Those in the database, and what was heard since they were written there; and what time it is, by the clock
-    /// of the times they were seen.
-    pub(super) async fn known_gateways(
-        &self,
-        read: &mut dyn Read,
-    ) -> Answer<(Vec<Gateway>, Millis)> {
+    /// Takes a gateway that has ended out of the list, before its day is over. It is listed again when it speaks.
+    ///
+    /// # Errors
+    /// [`Refusal::NoGateway`], [`Refusal::GatewayIsLive`].
+    pub async fn forget_gateway(&self, mutation: &Mutation<'_>, id: &str) -> Answer<Outcome> {
+        let mut change = begin!(self, mutation, Permission::ForgetGateways, None);
+        let head = change.write.standing().await?.head;
+        let known = self.known_gateways(change.write.reader()).await?;
+        let found = known.gateways.into_iter().find(|gateway| gateway.id.to_string() == id);
+        let mut gateway = found.ok_or(Refusal::NoGateway)?;
+        if is_live(&gateway, known.now) {
+            return Err(Refusal::GatewayIsLive(LIVE_SECONDS).into());
+        }
+        let before = shown_to(mutation.caller, &gateway, head, known.now);
+        gateway.forgotten_millis = known.now;
+        let after = shown_to(mutation.caller, &gateway, head, known.now);
+        change.write.put_gateways(&[gateway]).await?;
+        let trace = Trace {
+            action: Action::Delete,
+            consumer: None,
+            revision: None,
+            before: Some(before),
+            after,
+        };
+        change.commit(trace).await
+    }
+
+    /// Those in the database, and what was heard since they were written there.
+    pub(super) async fn known_gateways(&self, read: &mut dyn Read) -> Answer<Known> {
         let clock = Clock::read(read).await?;
         let now = clock.millis;
         let stored = read.gateways(now.saturating_sub(REMEMBERED_MILLIS)).await?;
         let mut all: HashMap<_, _> =
             stored.into_iter().map(|gateway| (gateway.id.clone(), gateway)).collect();
         for said in self.gateways.snapshot() {
-            let gateway = said.dated(&clock);
+            let mut gateway = said.dated(&clock);
             // In one millisecond it may have asked here, got the news, and asked another replica.
             let when = |it: &Gateway| (it.last_seen_millis, it.revision);
-            let newer =
-                |stored: &Gateway| stored.last_seen_millis > now || when(stored) <= when(&gateway);
-            if all.get(&gateway.id).is_none_or(newer) {
-                all.insert(gateway.id.clone(), gateway);
+            if let Some(stored) = all.get(&gateway.id) {
+                if stored.last_seen_millis <= now && when(stored) > when(&gateway) {
+                    continue;
+                }
+                gateway.first_seen_millis = gateway.first_seen_millis.min(stored.first_seen_millis);
+                gateway.forgotten_millis = stored.forgotten_millis;
             }
+            all.insert(gateway.id.clone(), gateway);
         }
-        let mut all: Vec<_> = all.into_values().collect();
-        all.sort_by(|one, other| one.id.cmp(&other.id));
-        Ok((all, now))
+        let (unlisted, mut gateways): (Vec<_>, Vec<_>) =
+            all.into_values().partition(|gateway| gateway.id.is_unlisted());
+        leave_out_ended(&mut gateways, now);
+        gateways.sort_by(|one, other| one.id.cmp(&other.id));
+        Ok(Known { gateways, unlisted, now })
     }
 
     /// Says which gateways cannot enforce what a key asks for: those refuse the key. What was done is
@@ -290,7 +169,7 @@ impl Service {
     async fn warnings(&self, key: &KeyRecord) -> Answer<Vec<String>> {
         let mut warnings = Vec::new();
         let mut read = self.store.read().await?;
-        let (gateways, now) = self.known_gateways(&mut *read).await?;
+        let Known { gateways, now, .. } = self.known_gateways(&mut *read).await?;
         for gateway in gateways {
             let concerned =
                 is_live(&gateway, now) && gateway.scope.holds(&key.consumer, key.environment);
@@ -316,7 +195,21 @@ impl Service {
     }
 }
 
-fn is_live(gateway: &Gateway, now: Millis) -> bool {
+/// A gateway as a caller may see it.
+fn shown_to(caller: &Caller, gateway: &Gateway, head: u64, now: Millis) -> Value {
+    let names = gateway.scope.consumers.iter();
+    let served = names.filter(|id| caller.sees(Permission::ReadGateways, id)).collect();
+    let state = if is_live(gateway, now) {
+        "LIVE"
+    } else if is_forgotten(gateway) {
+        "FORGOTTEN"
+    } else {
+        "SILENT"
+    };
+    resource::gateway(gateway, served, head, state)
+}
+
+pub(super) fn is_live(gateway: &Gateway, now: Millis) -> bool {
     time::to_seconds(now.saturating_sub(gateway.last_seen_millis)) <= LIVE_SECONDS
 }
 

@@ -17,8 +17,10 @@ mod gauges;
 mod grant;
 mod keys;
 mod limits;
+mod lives;
 mod principals;
 mod reconcile;
+mod registry;
 mod resource;
 mod rotation;
 mod streams;
@@ -33,13 +35,14 @@ pub use access::{Caller, Permission};
 pub use change::{Mutation, Once, Outcome};
 pub use feed::{Feed, Question};
 pub use filter::{Filter, FilterError};
-pub use gateways::{GatewayList, Greeting, LIVE_SECONDS};
+pub use gateways::{GatewayList, LIVE_SECONDS};
 pub(crate) use gauges::{GatewayGauge, Gauges};
 pub use keys::{Adopted, NewKey, Streams};
 pub use limits::Limits;
 pub(crate) use principals::CONSUMERS_MAX as PRINCIPAL_CONSUMERS_MAX;
 pub use principals::NewPrincipal;
 pub use reconcile::{PostedTotal, TOTALS_MAX};
+pub use registry::Greeting;
 pub use rotation::{OVERLAP_DEFAULT, Rotation};
 pub use streams::NewStream;
 pub use usage::UsageQuestion;
@@ -48,7 +51,7 @@ pub use usage::UsageQuestion;
 #[derive(Clone)]
 pub struct Service {
     store: Arc<dyn Store>,
-    gateways: Arc<gateways::Registry>,
+    gateways: Arc<registry::Registry>,
     limits: Limits,
 }
 

@@ -170,7 +170,7 @@ pub(super) fn gateway(
     gateway: &Gateway,
     served: Vec<&ConsumerId>,
     head: u64,
-    is_live: bool,
+    state: &str,
 ) -> Value {
     let consumers = served.into_iter().map(|id| format!("measurementConsumers/{id}"));
     object(json!({
@@ -186,7 +186,7 @@ pub(super) fn gateway(
         "revision": gateway.revision,
         "lag": head.saturating_sub(gateway.revision),
         "lastSeenTime": to_text(to_seconds(gateway.last_seen_millis)),
-        "state": if is_live { "LIVE" } else { "SILENT" },
+        "state": state,
     }))
 }
 

@@ -287,6 +287,9 @@ pub trait Write: Read {
     async fn put_gateways(&mut self, gateways: &[Gateway]) -> Stored<()>;
     /// Forgets gateways that were last seen before a time.
     async fn forget_gateways(&mut self, before: Millis) -> Stored<Vec<GatewayId>>;
+    /// Of each principal that has more gateways than `places`, forgets those that were seen the longest ago, if that was
+    /// before a time.
+    async fn crowd_out_gateways(&mut self, before: Millis, places: usize) -> Stored<()>;
 
     /// Makes all of it so, and wakes who waits for the head.
     async fn commit(self: Box<Self>) -> Stored<()>;

@@ -251,7 +251,9 @@ pub(super) fn gateway(row: &impl Columns) -> Result<Gateway, StoreError> {
             consumers: word(row, "consumers", consumer_ids)?,
         },
         revision: row.count("revision")?,
+        first_seen_millis: row.time("first_seen_millis")?,
         last_seen_millis: row.time("last_seen_millis")?,
+        forgotten_millis: row.time("forgotten_millis")?,
     })
 }
 

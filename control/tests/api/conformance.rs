@@ -17,10 +17,10 @@ use mpgate_control::store::Store;
 use mpgate_control::store::place::Place;
 use serde_json::json;
 
-use self::lists::{a_change_after_a_revision_has_its_time, keys_end_in_order};
 use self::lists::{
-    a_request_is_remembered, counts_leave_out_what_is_over, gateways_are_remembered_for_a_while,
-    lists_come_in_parts, uses_only_grow,
+    a_change_after_a_revision_has_its_time, a_request_is_remembered, counts_leave_out_what_is_over,
+    gateways_are_remembered_for_a_while, keys_end_in_order, lists_come_in_parts,
+    the_longest_unheard_gateways_make_room, uses_only_grow,
 };
 use self::usage::{
     a_report_is_taken_once, a_senders_day_is_replaced, counts_add_up, what_is_old_is_forgotten,
@@ -66,6 +66,7 @@ suite!(
     counts_leave_out_what_is_over,
     uses_only_grow,
     gateways_are_remembered_for_a_while,
+    the_longest_unheard_gateways_make_room,
     a_request_is_remembered,
     a_report_is_taken_once,
     counts_add_up,

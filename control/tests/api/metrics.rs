@@ -134,6 +134,8 @@ async fn the_page_says_how_control_and_its_gateways_are() {
         ("mpgate_control_open_polls".to_owned(), 0.0),
         (format!("mpgate_gateway_revision{gateway}"), 3.0),
         (format!("mpgate_gateway_behind_seconds{gateway}"), 0.0),
+        (format!("mpgate_gateway_live{gateway}"), 1.0),
+        ("mpgate_gateway_unlisted_requests_total".to_owned(), 0.0),
         (
             format!(
                 "mpgate_key_expire_timestamp_seconds{{consumer=\"acme\",sender=\"billing\",key=\"{id}\"}}"

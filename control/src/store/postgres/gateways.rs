@@ -29,12 +29,15 @@ pub(super) async fn put(connection: &mut PgConnection, gateways: &[Gateway]) -> 
     for gateway in gateways {
         sqlx::query(
             "INSERT INTO gateways (principal_id, instance, gate, node, version, capabilities, environment,
-                 consumers, revision, last_seen_millis) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                 consumers, revision, last_seen_millis, first_seen_millis, forgotten_millis)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
              ON CONFLICT (principal_id, instance) DO UPDATE SET gate = excluded.gate,
                  node = excluded.node, version = excluded.version,
                  capabilities = excluded.capabilities, environment = excluded.environment,
                  consumers = excluded.consumers, revision = excluded.revision,
-                 last_seen_millis = excluded.last_seen_millis
+                 last_seen_millis = excluded.last_seen_millis,
+                 first_seen_millis = LEAST(gateways.first_seen_millis, excluded.first_seen_millis),
+                 forgotten_millis = GREATEST(gateways.forgotten_millis, excluded.forgotten_millis)
              WHERE (excluded.last_seen_millis, excluded.revision)
                  >= (gateways.last_seen_millis, gateways.revision)
                  OR gateways.last_seen_millis > extract(epoch FROM clock_timestamp()) * 1000",
@@ -49,6 +52,8 @@ pub(super) async fn put(connection: &mut PgConnection, gateways: &[Gateway]) -> 
         .bind(serde_json::to_string(&gateway.scope.consumers).map_err(row::broken)?)
         .bind(signed(gateway.revision)?)
         .bind(gateway.last_seen_millis)
+        .bind(gateway.first_seen_millis)
+        .bind(gateway.forgotten_millis)
         .execute(&mut *connection)
         .await?;
     }
@@ -74,4 +79,24 @@ pub(super) async fn forget(
             })
         })
         .collect()
+}
+
+pub(super) async fn crowd_out(
+    connection: &mut PgConnection,
+    before: Millis,
+    places: usize,
+) -> Stored<()> {
+    sqlx::query(
+        "DELETE FROM gateways WHERE last_seen_millis < $1 AND (principal_id, instance) IN (
+             SELECT principal_id, instance FROM (
+                 SELECT principal_id, instance, row_number() OVER (
+                     PARTITION BY principal_id ORDER BY last_seen_millis DESC, instance) AS place
+                 FROM gateways) AS placed
+             WHERE place > $2)",
+    )
+    .bind(before)
+    .bind(signed(places as u64)?)
+    .execute(connection)
+    .await?;
+    Ok(())
 }

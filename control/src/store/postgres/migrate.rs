@@ -10,6 +10,7 @@ use super::{CHANNEL, OpenError, new_epoch};
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0001_control.sql"),
     include_str!("../../../migrations/postgres/0002_gateways_in_milliseconds.sql"),
+    include_str!("../../../migrations/postgres/0003_gateways_lives.sql"),
 ];
 
 /// Processes that start at once take this lock, one after the other ("mpgt").

@@ -329,6 +329,10 @@ impl Write for Session {
         self.health.within(gateways::forget(&mut self.transaction, before)).await
     }
 
+    async fn crowd_out_gateways(&mut self, before: Millis, places: usize) -> Stored<()> {
+        self.health.within(gateways::crowd_out(&mut self.transaction, before, places)).await
+    }
+
     async fn commit(mut self: Box<Self>) -> Stored<()> {
         let standing = if self.moved { Some(self.standing().await?) } else { None };
         if standing.is_some() {

@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0003_usage.sql"),
     include_str!("../../../migrations/sqlite/0004_reconciliations.sql"),
     include_str!("../../../migrations/sqlite/0005_gateways_in_milliseconds.sql"),
+    include_str!("../../../migrations/sqlite/0006_gateways_lives.sql"),
 ];
 
 /// What `PRAGMA application_id` says of our files ("mpgt").

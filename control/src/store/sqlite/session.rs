@@ -299,6 +299,10 @@ impl Write for Session {
         gateways::forget(&mut self.transaction, before).await
     }
 
+    async fn crowd_out_gateways(&mut self, before: Millis, places: usize) -> Stored<()> {
+        gateways::crowd_out(&mut self.transaction, before, places).await
+    }
+
     async fn commit(mut self: Box<Self>) -> Stored<()> {
         let standing = if self.moved { Some(self.standing().await?) } else { None };
         self.transaction.commit().await?;

@@ -284,6 +284,38 @@ async fn a_change_is_waited_for_and_who_is_behind_is_named() {
     assert!(waited.out.contains("\nrefused on 2 of 2 gateways, "), "{}", waited.out);
 }
 
+#[tokio::test]
+async fn more_gateways_than_are_listed_give_no_receipt() {
+    let site = Site::new();
+    let token = site.json("principals create edge-1 --role gateway --show-secret")["token"].clone();
+    let token = token.as_str().expect("a token");
+    let key = site.key("crm", "--nickname x");
+    let head = key["revision"].as_u64().expect("a revision");
+    for instance in 1..=256 {
+        site.ask(token, &format!("{instance:016x}"), head).await;
+    }
+    // It changes nothing, so all have it already.
+    let line = format!("keys update {} --nickname x --wait 1", id(&key));
+    let all = site.done(&line);
+    assert!(all.contains("\nin force on 256 of 256 gateways, "), "{all}");
+    let behind = site.run("streams update G-A --mode dry_run --wait 0");
+    assert_eq!(behind.code, Some(3), "{}", behind.error);
+    for words in ["on 0 of 256 gateways", "edge-1.0000000000000005 and 251 more"] {
+        assert!(behind.error.contains(words), "{words}: {}", behind.error);
+    }
+    site.ask(token, &format!("{:016x}", 257), head).await;
+    let more = site.run(&line);
+    assert_eq!(more.code, Some(3), "{}", more.error);
+    for words in ["on 256 of 256 gateways", "hold the token of principals/edge-1"] {
+        assert!(more.error.contains(words), "{words}: {}", more.error);
+    }
+    let list = site.run("gateways list");
+    assert_eq!((list.code, list.out.lines().count()), (Some(0), 257), "{}", list.out);
+    assert!(list.error.contains("principals/edge-1"), "{}", list.error);
+    let live = site.run("gateways forget edge-1.0000000000000001");
+    assert!(live.code == Some(1) && live.error.contains("alive"), "{}", live.error);
+}
+
 #[test]
 fn the_trail_is_shown_and_followed() {
     let site = Site::new();

@@ -140,7 +140,9 @@ pub(super) async fn gateways_are_remembered_for_a_while(store: &Arc<dyn Store>) 
         capabilities: vec!["events".to_owned()],
         scope: Scope { environment: Some(Environment::Staging), consumers: vec![id("acme")] },
         revision,
+        first_seen_millis: NOW,
         last_seen_millis,
+        forgotten_millis: 0,
     };
     let mut write = store.write().await.expect("the writer");
     let told = [gateway("a", 5, NOW), gateway("b", 6, NOW + 10)];
@@ -154,6 +156,13 @@ pub(super) async fn gateways_are_remembered_for_a_while(store: &Arc<dyn Store>) 
     let forgotten = write.forget_gateways(NOW + 1).await.expect("an answer");
     assert_eq!(forgotten, [gateway("a", 0, 0).id]);
     assert_eq!(write.gateways(0).await.expect("an answer").len(), 1);
+
+    // When it was first heard and last forgotten stays, whoever tells of it.
+    let mut known = gateway("b", 8, NOW + 20);
+    (known.first_seen_millis, known.forgotten_millis) = (NOW - 7, NOW + 12);
+    write.put_gateways(&[known.clone(), gateway("b", 9, NOW + 21)]).await.expect("it");
+    (known.revision, known.last_seen_millis) = (9, NOW + 21);
+    assert_eq!(write.gateways(0).await.expect("an answer"), [known]);
 
     // A clock that was ahead and was put right again.
     let now = write.now_millis().await.expect("a clock");
@@ -215,5 +224,34 @@ pub(super) async fn a_change_after_a_revision_has_its_time(store: &Arc<dyn Store
     {
         let found = write.change_time_after(revision).await.expect("an answer");
         assert_eq!(found, time, "{revision}");
+    }
+}
+
+pub(super) async fn the_longest_unheard_gateways_make_room(store: &Arc<dyn Store>) {
+    let gateway = |principal: &str, at: i64| Gateway {
+        id: GatewayId {
+            principal: PrincipalId::parse(principal).expect("an id"),
+            instance: format!("{at}"),
+        },
+        gate: String::new(),
+        node: String::new(),
+        version: String::new(),
+        capabilities: Vec::new(),
+        scope: Scope::default(),
+        revision: 1,
+        first_seen_millis: NOW,
+        last_seen_millis: NOW + at,
+        forgotten_millis: 0,
+    };
+    let mut write = store.write().await.expect("the writer");
+    let all: Vec<_> = (0..6).map(|at| gateway("edge", at)).chain([gateway("other", 0)]).collect();
+    write.put_gateways(&all).await.expect("gateways");
+    // All but the last two of the first are silent; four places keep four, one keeps those that are alive.
+    for (places, left) in [(4, &[2, 3, 4, 5][..]), (1, &[4, 5])] {
+        write.crowd_out_gateways(NOW + 4, places).await.expect("room");
+        let found = write.gateways(0).await.expect("an answer");
+        let expected: Vec<_> =
+            left.iter().map(|at| gateway("edge", *at)).chain([gateway("other", 0)]).collect();
+        assert_eq!(found, expected, "{places} places");
     }
 }

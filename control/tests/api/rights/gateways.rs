@@ -105,6 +105,75 @@ async fn a_gateway_that_is_not_heard_of_is_silent_and_then_forgotten() {
     }
 }
 
+/// Gateway `edge.00000000000000aa`, which was last heard of 90 s ago, and its token.
+async fn silent(directory: &Directory) -> (Control, String) {
+    let control = Control::start(directory);
+    control.two_tenants().await;
+    let edge = control.token("edge", "gateway", &[]).await;
+    greet(&control, &edge, "", &of("00000000000000aa", ALL)).await;
+    assert!(control.terminate().success(), "what was heard is written");
+    let options = SqliteConnectOptions::new().filename(directory.join("mpgate.sqlite"));
+    let mut connection = options.connect().await.expect("the database");
+    let older = "UPDATE gateways SET first_seen_millis = first_seen_millis - 90000,
+        last_seen_millis = last_seen_millis - 90000";
+    sqlx::query(older).execute(&mut connection).await.expect("older");
+    connection.close().await.expect("closed");
+    let control = Control::start(directory);
+    let list = control.get("/v1/gateways").await.done();
+    assert_eq!(list["gateways"][0]["state"], "SILENT", "{list}");
+    (control, edge)
+}
+
+#[tokio::test]
+async fn an_envoy_that_is_started_again_takes_the_place_of_its_former_life() {
+    if is_skipped_on_postgres() {
+        return;
+    }
+    let directory = Directory::new();
+    let (control, edge) = silent(&directory).await;
+    greet(&control, &edge, "", &of("00000000000000bb", ALL)).await;
+    let list = control.get("/v1/gateways").await.done();
+    assert_eq!(names(&list, "gateways"), ["gateways/edge.00000000000000bb"]);
+    // It was cut off, then: both share the node id.
+    greet(&control, &edge, "", &of("00000000000000aa", ALL)).await;
+    let list = control.get("/v1/gateways").await.done();
+    assert_eq!(names(&list, "gateways").len(), 2);
+}
+
+#[tokio::test]
+async fn a_silent_gateway_is_forgotten_until_it_speaks() {
+    if is_skipped_on_postgres() {
+        return;
+    }
+    let directory = Directory::new();
+    let (control, edge) = silent(&directory).await;
+    let path = "/v1/gateways/edge.00000000000000aa";
+    let once = "?requestId=00000000-0000-4000-8000-000000000001";
+    for replay in 0..2 {
+        let gone = control.delete(&format!("{path}{once}")).await.done();
+        assert_eq!(gone["state"], "FORGOTTEN", "{replay}: {gone}");
+    }
+    assert_eq!(names(&control.get("/v1/gateways").await.done(), "gateways").len(), 0);
+    assert_eq!(control.get(path).await.status, 404);
+    assert_eq!(control.delete(path).await.status, 404);
+    let trail = control.get("/v1/auditEvents").await.done();
+    let told = trail["auditEvents"].as_array().and_then(|events| events.last()).expect("an event");
+    assert_eq!(
+        (&told["action"], &told["resource"], &told["before"]["state"], &told["principal"]),
+        (
+            &json!("delete"),
+            &json!("gateways/edge.00000000000000aa"),
+            &json!("SILENT"),
+            &json!("principals/admin")
+        )
+    );
+    greet(&control, &edge, "", &of("00000000000000aa", ALL)).await;
+    assert_eq!(control.get(path).await.done()["state"], "LIVE");
+    let alive = control.delete(path).await;
+    assert_eq!(alive.status, 409, "{}", alive.text);
+    assert!(alive.text.contains("is alive") && alive.text.contains("60 s"), "{}", alive.text);
+}
+
 #[tokio::test]
 async fn owners_see_the_gateways_that_serve_them() {
     let directory = Directory::new();

@@ -81,6 +81,7 @@ fn rows() -> Vec<Row> {
         ("GET", "/v1/auditEvents", "", none(), READERS, 200, 200),
         ("GET", "/v1/gateways", "", none(), READERS, 200, 200),
         ("GET", "/v1/gateways/{gateway}", "", none(), READERS, 404, 404),
+        ("DELETE", "/v1/gateways/{gateway}", "", none(), ADMINS, 404, 404),
         ("GET", "/v1/allowlist/changes", "", none(), FEED, 200, 200),
         ("POST", "/v1/usageReports", "", none(), GATES, 400, 400),
     ]
