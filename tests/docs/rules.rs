@@ -10,7 +10,7 @@ const LANGUAGES: [&str; 11] =
     ["diff", "html", "ini", "json", "promql", "proto", "rust", "sql", "text", "toml", "yaml"];
 
 /// A shell command that is not played: its page, how it begins, and why.
-const NOT_PLAYED: [(&str, &str, &str); 19] = [
+const NOT_PLAYED: [(&str, &str, &str); 21] = [
     (
         "README.md",
         "cargo xtask demo",
@@ -41,6 +41,8 @@ const NOT_PLAYED: [(&str, &str, &str); 19] = [
     ("docs/kubernetes.md", "(umask", "the same; the test of 'mpgate admin reset' plays its part"),
     ("docs/kubernetes.md", "kubectl -n mpgate create secret generic mpgate-database", "the same"),
     ("docs/kubernetes.md", "kubectl label", "the same"),
+    ("docs/kubernetes.md", "kubectl -n mpgate exec deploy", "the same"),
+    ("docs/kubernetes.md", "kubectl -n mpgate exec -i", "the same"),
     ("docs/kubernetes.md", "kubectl apply -k deploy/kubernetes/overlays", "the same"),
     ("docs/kubernetes.md", "kubectl apply -k deploy/kubernetes/envoy-gateway", "the same"),
     (

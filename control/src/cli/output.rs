@@ -79,8 +79,13 @@ pub(super) fn print(text: &str) -> Result<(), CliError> {
 
 /// Prints the API's JSON.
 pub(super) fn json(value: &Value) -> Result<(), CliError> {
+    print(&pretty(value)?)
+}
+
+/// JSON as it is printed.
+pub(super) fn pretty(value: &Value) -> Result<String, CliError> {
     let text = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
-    print(&format!("{text}\n"))
+    Ok(text + "\n")
 }
 
 /// A member in one cell of a table: of a list its first items and how many there are more.

@@ -1,16 +1,18 @@
 //! `mpgate restore`: control's database takes over what a backup holds, on control's own machine.
 
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
 use super::CliError;
+use super::backup::{expect_no_terminal, is_stream};
 use super::database::{DatabaseArgs, expect_file};
 use super::output::{self, Format};
 use super::settings::Printing;
 use crate::store::place::Place;
-use crate::store::sqlite::{Restored, restore};
+use crate::store::sqlite::{Restored, receive_backup, restore};
 use crate::time;
 
 #[derive(Debug, Args)]
@@ -18,6 +20,7 @@ use crate::time;
 Examples:
   mpgate restore --from mpgate-2026-11-21.sqlite
   mpgate restore --database /var/lib/mpgate/mpgate.sqlite --from /backup/mpgate.sqlite --yes
+  gunzip < mpgate.sqlite.gz | mpgate restore --from -
 
 It runs on control's own machine, beside `mpgate serve` or without it, and is done at once or not at all. The
 list begins a new epoch, which every gateway takes up by itself. What is out of force stays out of force,
@@ -26,7 +29,7 @@ without --yes.")]
 pub(super) struct RestoreArgs {
     #[command(flatten)]
     database: DatabaseArgs,
-    /// The backup
+    /// The backup, or - for standard input
     #[arg(long, value_name = "FILE")]
     from: PathBuf,
     /// Lose what came after the backup, or, if the backup is another database's, what there is
@@ -41,7 +44,14 @@ pub(super) async fn run(arguments: &RestoreArgs) -> Result<(), CliError> {
     let RestoreArgs { database, from, yes, .. } = arguments;
     let place = database.place()?;
     let instead = "restore a dump with pg_restore into an empty database";
-    let done = restore(expect_file(&place, instead)?, from, *yes, time::now()).await?;
+    let file = expect_file(&place, instead)?;
+    let (done, from) = if is_stream(from) {
+        expect_no_terminal(io::stdin().is_terminal(), "input", "--from")?;
+        let name = Path::new("standard input");
+        (receive_backup(file, &mut io::stdin(), name, *yes, time::now()).await?, name)
+    } else {
+        (restore(file, from, *yes, time::now()).await?, from.as_path())
+    };
     if format == Format::Json {
         return output::json(&json!({
             "epoch": done.epoch,

@@ -51,6 +51,12 @@ async fn whoever_has_the_machine_gets_in_again() {
     let control = Control::start(&directory);
     assert_eq!(status(&control, &token).await, 401);
     assert_eq!(status(&control, &printed).await, 200);
+
+    // As docs/kubernetes.md takes it from a pod: it is the last line.
+    let output = reset(&directory, "--show-secret");
+    let out = String::from_utf8(output.stdout).expect("text");
+    let last = out.lines().last().expect("a line");
+    assert_eq!((status(&control, &printed).await, status(&control, last).await), (401, 200));
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! `mpgate backup` and `mpgate restore`, beside a control that goes on.
 
+mod streams;
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -259,9 +261,10 @@ async fn what_cannot_be_restored_changes_nothing() {
 
 /// What a backup or a restore wrote and did not take away.
 fn leftovers(directory: &Directory) -> Vec<String> {
+    const ENDINGS: [&str; 3] = [".partial", ".restoring", ".received"];
     let entries = fs::read_dir(directory.path()).expect("the directory").flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    names.filter(|name| name.contains(".partial") || name.contains(".restoring")).collect()
+    names.filter(|name| ENDINGS.iter().any(|ending| name.contains(ending))).collect()
 }
 
 /// A file may grow to this many blocks of 512 bytes: what a full disk does, for one process.

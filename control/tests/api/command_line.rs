@@ -8,7 +8,7 @@ mod life;
 mod reconcile;
 mod secrets;
 mod settings;
-mod terminal;
+pub(crate) mod terminal;
 mod top;
 
 use std::process::Command;

@@ -1,11 +1,11 @@
-//! A backup: one snapshot of the database in one new file, made while `mpgate serve` goes on.
+//! A backup: one snapshot of the database in one new file or on a stream, made while `mpgate serve` goes on.
 //!
-//! It is written under another name, looked through, and bears its own name only when it is whole.
+//! It is written under another name, looked through, and bears its own name, or is sent, only when it is whole.
 
 use core::fmt;
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -32,6 +32,10 @@ pub enum BackupError {
     UnderWay(PathBuf),
     /// The file cannot be written.
     File(PathBuf, io::Error),
+    /// The backup cannot be sent.
+    Send(io::Error),
+    /// The backup cannot be received.
+    Receive(io::Error),
     /// The database, or the backup, cannot be used.
     Open(PathBuf, OpenError),
     /// The file is damaged: SQLite's own words.
@@ -83,6 +87,10 @@ impl fmt::Display for BackupError {
                 path.display()
             ),
             Self::File(path, error) => write!(out, "cannot write {}: {error}", path.display()),
+            Self::Send(error) => {
+                write!(out, "cannot write the backup: {error}; what was written of it is of no use")
+            }
+            Self::Receive(error) => write!(out, "cannot read the backup: {error}"),
             Self::Open(path, error) => write!(out, "{}: {error}", path.display()),
             Self::Damaged(path, what) => {
                 write!(out, "{} is damaged ({what}); use another file", path.display())
@@ -125,11 +133,32 @@ pub struct BackedUp {
 pub async fn backup(database: &Path, to: &Path) -> Result<BackedUp, BackupError> {
     expect_database(database).await?;
     expect_new(to)?;
-    let scratch = Scratch::new(beside(to, ".partial"))?;
-    copy(database, scratch.path()).await?;
-    let standing = expect_sound(scratch.path()).await?;
+    let (scratch, standing) = snapshot(database, beside(to, ".partial")).await?;
     let bytes = scratch.publish(to)?;
     Ok(BackedUp { standing, bytes })
+}
+
+/// Sends a snapshot of the database. Nothing is sent before all of it is beside the database, for as long as this takes.
+///
+/// # Errors
+/// See [`BackupError`]. What was sent is then of no use.
+pub async fn send_backup(
+    database: &Path,
+    to: &mut (dyn Write + Send),
+) -> Result<BackedUp, BackupError> {
+    expect_database(database).await?;
+    let (scratch, standing) = snapshot(database, beside(database, ".partial")).await?;
+    let sent = File::open(scratch.path()).and_then(|mut file| io::copy(&mut file, to));
+    let sent = sent.and_then(|bytes| to.flush().map(|()| bytes));
+    Ok(BackedUp { standing, bytes: sent.map_err(BackupError::Send)? })
+}
+
+/// A copy of the database that was looked through.
+async fn snapshot(database: &Path, path: PathBuf) -> Result<(Scratch, Standing), BackupError> {
+    let scratch = Scratch::new(path)?;
+    copy(database, scratch.path()).await?;
+    let standing = expect_sound(scratch.path()).await?;
+    Ok((scratch, standing))
 }
 
 fn expect_new(path: &Path) -> Result<(), BackupError> {
@@ -206,6 +235,19 @@ impl Scratch {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Writes all that there is to read.
+    pub(super) fn fill(&self, from: &mut dyn Read) -> Result<(), BackupError> {
+        let mut chunk = vec![0; 64 * 1024];
+        loop {
+            let count = from.read(&mut chunk).map_err(BackupError::Receive)?;
+            let Some(read) = chunk.get(..count).filter(|read| !read.is_empty()) else {
+                return Ok(());
+            };
+            let written = (&self.file).write_all(read);
+            written.map_err(|error| BackupError::File(self.path.clone(), error))?;
+        }
     }
 
     /// Gives the file its name, on the disk when this returns, and answers its size.

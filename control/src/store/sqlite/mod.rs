@@ -39,8 +39,8 @@ use super::{
 
 pub(super) use failure::passes;
 
-pub use backup::{BackedUp, BackupError, Loss, backup};
-pub use restore::{Restored, restore};
+pub use backup::{BackedUp, BackupError, Loss, backup, send_backup};
+pub use restore::{Restored, receive_backup, restore};
 
 /// Readers side by side. A read takes well under a millisecond; long polls hold none.
 const READERS: u32 = 4;

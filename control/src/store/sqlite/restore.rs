@@ -5,7 +5,8 @@
 //! over. Nothing that is out of force comes back into force: what was revoked, disabled or over stays so.
 //! The trail stays, and no revision is given out twice.
 
-use std::path::Path;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 
@@ -51,7 +52,8 @@ pub async fn restore(
     }
     let scratch = Scratch::new(beside(database, ".restoring"))?;
     copy(from, scratch.path()).await?;
-    expect_sound(scratch.path()).await.map_err(|error| named(error, from))?;
+    let named = |error| renamed(error, scratch.path(), from);
+    expect_sound(scratch.path()).await.map_err(named)?;
     let faulty = |error| BackupError::Open(from.to_owned(), error);
     migrate(&options(scratch.path())).await.map_err(faulty)?;
     let is_new = !database.exists();
@@ -62,11 +64,31 @@ pub async fn restore(
     done
 }
 
-/// The copy is damaged because what it was copied from is.
-fn named(error: BackupError, from: &Path) -> BackupError {
+/// The same with a backup that is received. It is looked at when all of it is beside the database.
+///
+/// # Errors
+/// See [`restore`]; `name` stands for the backup in them.
+pub async fn receive_backup(
+    database: &Path,
+    from: &mut (dyn Read + Send),
+    name: &Path,
+    may_lose: bool,
+    now: Seconds,
+) -> Result<Restored, BackupError> {
+    let scratch = Scratch::new(beside(database, ".received"))?;
+    scratch.fill(from)?;
+    let done = restore(database, scratch.path(), may_lose, now).await;
+    done.map_err(|error| renamed(error, scratch.path(), name))
+}
+
+/// A copy has what it was copied from for its name.
+fn renamed(error: BackupError, copy: &Path, name: &Path) -> BackupError {
+    let name = |path: PathBuf| if path == copy { name.to_owned() } else { path };
     match error {
-        BackupError::Damaged(_, what) => BackupError::Damaged(from.to_owned(), what),
-        BackupError::Database(_, error) => BackupError::Database(from.to_owned(), error),
+        BackupError::Empty(path) => BackupError::Empty(name(path)),
+        BackupError::Open(path, error) => BackupError::Open(name(path), error),
+        BackupError::Damaged(path, what) => BackupError::Damaged(name(path), what),
+        BackupError::Database(path, error) => BackupError::Database(name(path), error),
         error => error,
     }
 }

@@ -19,7 +19,7 @@ const END: &str = "(end)";
 
 /// `mpgate` on a terminal of its own, which both ends are open of: nothing that was written is lost when the program
 /// ends.
-pub(super) struct Terminal {
+pub(crate) struct Terminal {
     typed: File,
     shown: Vec<u8>,
     screen: OwnedFd,
@@ -29,7 +29,7 @@ pub(super) struct Terminal {
 
 impl Terminal {
     /// Starts the program on a terminal of so many columns and lines.
-    pub(super) fn start(environment: &[(&str, &str)], line: &str, size: (u16, u16)) -> Self {
+    pub(crate) fn start(environment: &[(&str, &str)], line: &str, size: (u16, u16)) -> Self {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let master = openpt(flags).expect("a terminal");
         grantpt(&master).and_then(|()| unlockpt(&master)).expect("its other end");
@@ -50,7 +50,7 @@ impl Terminal {
     }
 
     /// Waits until it shows this; forgets what came before, and it.
-    pub(super) fn shows(&mut self, text: &str) -> String {
+    pub(crate) fn shows(&mut self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let shown = String::from_utf8_lossy(&self.shown).into_owned();
@@ -73,21 +73,21 @@ impl Terminal {
         }
     }
 
-    pub(super) fn types(&mut self, keys: &str) {
+    pub(crate) fn types(&mut self, keys: &str) {
         self.typed.write_all(keys.as_bytes()).expect("typed");
     }
 
-    pub(super) fn is_resized_to(&self, size: (u16, u16)) {
+    pub(crate) fn is_resized_to(&self, size: (u16, u16)) {
         resize(&self.screen, size);
     }
 
-    pub(super) fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let done = Command::new("kill").arg(signal).arg(self.program.id().to_string()).status();
         assert!(done.expect("kill runs").success());
     }
 
     /// Waits for the program's end: its code, and the last that it wrote. The terminal is set as it was.
-    pub(super) fn ended(mut self) -> (Option<i32>, String) {
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
             if let Some(status) = self.program.try_wait().expect("the child is ours") {
