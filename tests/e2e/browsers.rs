@@ -6,14 +6,13 @@
 //! header sets of Chromium, Firefox and Safari are rows of the guard's own table in any case.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use mpgate_testbed::process::Process;
 use mpgate_testbed::stack::{SHOP, Stack};
-use mpgate_testbed::{Answer, Upstream, poll};
+use mpgate_testbed::{Answer, Upstream, poll, skip};
 
 use crate::terms::counted;
 
@@ -45,9 +44,7 @@ fn open(page: &str, directory: &Path) -> Process {
 #[test]
 fn a_page_with_a_live_secret() {
     if !has_chromium() {
-        // Not by a macro: the output of a test that passes is not shown.
-        let told = writeln!(std::io::stderr(), "SKIPPED browsers: 'chromium' is not on the PATH");
-        return told.expect("standard error");
+        return skip("browsers", "'chromium' is not on the PATH").expect("every test is played");
     }
     let stack = Stack::start().expect("a stack");
     let target = format!(

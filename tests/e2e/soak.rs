@@ -2,12 +2,11 @@
 //! workers. Cases share an Envoy, so that each starts from what the last one left.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use mpgate_testbed::artifacts;
-use mpgate_testbed::hosts::Network;
+use mpgate_testbed::hosts::permitted_or_skip;
 use mpgate_testbed::soak::{CASES, Case, Plan, play_fleet, run_together};
 
 /// The gate's longest pause between two questions is five seconds.
@@ -94,9 +93,8 @@ fn the_vm_that_polls_traps() {
 /// A fleet as separate hosts, which takes the rights to make them.
 #[test]
 fn a_fleet_of_hosts() {
-    if let Err(error) = Network::start() {
-        let told = writeln!(std::io::stderr(), "SKIPPED soak::a_fleet_of_hosts: {error:#}");
-        return told.expect("standard error");
+    if !permitted_or_skip("soak::a_fleet_of_hosts").expect("hosts of their own") {
+        return;
     }
     let plan = Plan { workers: 2, time: Duration::ZERO, rate: 120 };
     let outcomes = play_fleet(plan, |outcome| {

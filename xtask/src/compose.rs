@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, ensure};
 use mpgate_testbed::process::end_all;
+use mpgate_testbed::skip;
 
 use self::bases::Bases;
 use self::engine::Engine;
@@ -27,10 +28,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 pub(crate) fn run(terminal: Terminal) -> Result<()> {
     let engine = match Engine::find() {
         Ok(engine) => engine,
-        Err(lacks) => {
-            println!("{} compose-test: {lacks}", terminal.strong("skipped"));
-            return Ok(());
-        }
+        Err(lacks) => return skip("compose-test", lacks),
     };
     take_down_on_ctrl_c()?;
     println!("{engine}");

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use mpgate_testbed::hosts::Network;
+use anyhow::{Context as _, Result, bail};
+use mpgate_testbed::hosts::permitted_or_skip;
 use mpgate_testbed::process::end_all;
 use mpgate_testbed::soak::{
     CASES, Case, FirstLoad, Outcome, Plan, Weight, first_load, play_fleet, weigh,
@@ -176,10 +176,8 @@ fn play(options: &Options, terminal: Terminal) -> Result<Figures> {
             Row::FirstLoad => figures.loads = load_all(options, terminal)?,
             Row::Series => bound_series()?,
             Row::Fleet => {
-                if let Err(error) = Network::start() {
-                    // Asked for by its name, it fails; among all it is told of.
-                    ensure!(options.cases.is_empty(), "{error:#}");
-                    println!("{} SKIPPED fleet: {error:#}", terminal.bad("✗"));
+                // Asked for by its name, it fails; among all it is told of.
+                if options.cases.is_empty() && !permitted_or_skip("fleet")? {
                     continue;
                 }
                 for &workers in &options.workers {

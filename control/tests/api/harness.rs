@@ -31,7 +31,7 @@ pub(crate) fn is_on_postgres() -> bool {
 pub(crate) fn is_skipped_on_postgres() -> bool {
     if is_on_postgres() {
         let name = std::thread::current().name().unwrap_or_default().to_owned();
-        eprintln!("SKIPPED {name}: it is about SQLite's file");
+        eprintln!("{name} is about SQLite's file: nothing to play on PostgreSQL");
     }
     is_on_postgres()
 }

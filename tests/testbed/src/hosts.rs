@@ -1,14 +1,16 @@
 //! Several hosts on one machine: network namespaces with an address each, joined by a switch, and the means to
 //! cut one off. It takes root and Debian's iproute2.
 
+use core::fmt;
 use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::process::geteuid;
 
-use crate::leftovers;
+use crate::{leftovers, skip};
 
 /// What it takes, for whoever lacks it.
 const NEEDED: &str = "hosts of their own need root and 'ip' (Debian's package iproute2)";
@@ -22,6 +24,32 @@ pub struct Network {
     hosts: Vec<String>,
 }
 
+/// This process may not make hosts.
+#[derive(Debug)]
+pub struct NotPermitted(String);
+
+impl fmt::Display for NotPermitted {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}; {NEEDED}", self.0)
+    }
+}
+
+impl core::error::Error for NotPermitted {}
+
+/// Whether hosts of their own may be made here. Where not, `what` is skipped, and says so.
+///
+/// # Errors
+/// It is permitted and fails all the same, or nothing may be skipped.
+pub fn permitted_or_skip(what: &str) -> Result<bool> {
+    match Network::start() {
+        Ok(_) => Ok(true),
+        Err(error) if error.is::<NotPermitted>() => {
+            skip(what, &format!("{error:#}")).map(|()| false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// One host: whatever runs there sees its own loopback interface, and the others by their addresses.
 #[derive(Clone, Debug)]
 pub struct Host {
@@ -33,9 +61,10 @@ impl Network {
     /// A switch that this process is connected to, too.
     ///
     /// # Errors
-    /// Not root, or no `ip`.
+    /// [`NotPermitted`], or no `ip`.
     pub fn start() -> Result<Self> {
         static NEXT: AtomicU8 = AtomicU8::new(0);
+        ensure!(geteuid().is_root(), NotPermitted("this is not root".to_owned()));
         leftovers::remove_once();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         // Names of interfaces have 15 characters at most; ids of processes seven digits.
@@ -143,8 +172,12 @@ impl Host {
 }
 
 fn ip(arguments: &[&str]) -> Result<()> {
-    let run = Command::new("ip").args(arguments).output().context(NEEDED)?;
+    let run = Command::new("ip").args(arguments).env("LC_ALL", "C").output().context(NEEDED)?;
     let told = String::from_utf8_lossy(&run.stderr);
-    ensure!(run.status.success(), "ip {}: {}; {NEEDED}", arguments.join(" "), told.trim());
+    let told = format!("ip {}: {}", arguments.join(" "), told.trim());
+    // As root in a container that lacks the capabilities.
+    let is_forbidden = ["not permitted", "Permission denied"].iter().any(|it| told.contains(it));
+    ensure!(run.status.success() || !is_forbidden, NotPermitted(told));
+    ensure!(run.status.success(), "{told}; {NEEDED}");
     Ok(())
 }

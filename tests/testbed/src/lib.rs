@@ -28,6 +28,7 @@ pub mod replicas;
 mod secret_file;
 pub mod series;
 pub mod sidecar;
+mod skip;
 pub mod soak;
 pub mod stack;
 #[cfg(feature = "tls")]
@@ -44,5 +45,6 @@ pub use leftovers::directory;
 pub use message::{Request, Response};
 pub use metrics::Metrics;
 pub use prometheus::Prometheus;
+pub use skip::skip;
 pub use stack::Stack;
 pub use upstream::{Answer, Upstream};

@@ -1,14 +1,13 @@
 //! `prometheus` and `promtool`: those on PATH, else Debian's, unpacked in the target directory. Nothing is
 //! installed and nothing is started; root is not needed.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use crate::debian;
 use crate::toolchain::Tell;
+use crate::{debian, skip};
 
 const NEEDS: &str = "Prometheus 2.42 or later, so that 'prometheus' and 'promtool' are on the PATH \
                      (Debian and Ubuntu: apt-get and dpkg-deb suffice, it is then unpacked by itself)";
@@ -44,15 +43,12 @@ pub fn tools(tell: Tell<'_>) -> Result<Tools> {
 /// The same for a test. Where there is no apt to get them by, it is skipped, and says so.
 ///
 /// # Errors
-/// There is an apt, and it cannot get them: a machine that runs all tests shall not pass by less.
+/// There is an apt, and it cannot get them: a machine that runs all tests shall not pass by less. Or nothing may be
+/// skipped.
 pub fn tools_or_skip(test: &str) -> Result<Option<Tools>> {
     match tools(&mut |step| eprintln!("{step}")) {
         Ok(tools) => Ok(Some(tools)),
-        Err(_) if !debian::has_apt() => {
-            // Not by a macro: the output of a test that passes is not shown.
-            writeln!(std::io::stderr(), "SKIPPED {test}: install {NEEDS}")?;
-            Ok(None)
-        }
+        Err(_) if !debian::has_apt() => skip(test, &format!("install {NEEDS}")).map(|()| None),
         Err(error) => Err(error),
     }
 }

@@ -6,10 +6,9 @@ mod gateways;
 mod installed;
 
 use std::fs;
-use std::io::Write as _;
 use std::process::Command;
 
-use mpgate_testbed::{EnvoyConfig, python, toolchain};
+use mpgate_testbed::{EnvoyConfig, python, skip, toolchain};
 use serde_json::Value;
 
 const OPTIONS: &str =
@@ -45,9 +44,7 @@ print(len(documents))
 /// added to the overlay; `None` without kubectl.
 fn rendered(overlay: &str, components: &[&str]) -> Option<String> {
     if Command::new("kubectl").arg("version").arg("--client").output().is_err() {
-        // Not by a macro: the output of a test that passes is not shown.
-        let told = "SKIPPED what needs kubectl: it is not on the PATH";
-        writeln!(std::io::stderr(), "{told}").expect("a line");
+        skip("what needs kubectl", "it is not on the PATH").expect("every test is played");
         return None;
     }
     let copy = mpgate_testbed::directory().expect("a directory");
