@@ -1,3 +1,5 @@
+//! Who makes room, and who does not.
+
 use super::*;
 
 const LIVE: Duration = Duration::from_secs(LIVE_SECONDS.unsigned_abs());

@@ -312,8 +312,8 @@ async fn more_gateways_than_are_listed_give_no_receipt() {
     let list = site.run("gateways list");
     assert_eq!((list.code, list.out.lines().count()), (Some(0), 257), "{}", list.out);
     assert!(list.error.contains("principals/edge-1"), "{}", list.error);
-    let live = site.run("gateways forget edge-1.0000000000000001");
-    assert!(live.code == Some(1) && live.error.contains("alive"), "{}", live.error);
+    let refused = site.run("gateways forget edge-1.0000000000000001");
+    assert!(refused.code == Some(1) && refused.error.contains("alive"), "{}", refused.error);
 }
 
 #[test]
