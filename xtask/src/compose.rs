@@ -1,4 +1,5 @@
-//! `cargo xtask compose-test`: docker-compose.yml, unchanged, with real containers and real requests.
+//! `cargo xtask compose-test`: docker-compose.yml and docker-compose.fleet.yml, unchanged, with real containers and
+//! real requests.
 //!
 //! Everything made here carries a name of this run's own and is taken down again, however the run
 //! ends. Images that are there already are used as they are and never removed.
@@ -11,12 +12,15 @@ use mpgate_testbed::skip;
 
 use self::bases::Bases;
 use self::engine::Engine;
-use self::project::Project;
+use self::project::{FLEET, ONE_OF_EACH, Play, Project};
 use crate::steps::Steps;
 use crate::terminal::Terminal;
 
 mod bases;
+mod containment;
 mod engine;
+mod fleet;
+mod inside;
 mod project;
 mod stand_in;
 mod walk;
@@ -33,34 +37,57 @@ pub(crate) fn run(terminal: Terminal) -> Result<()> {
     take_down_on_ctrl_c()?;
     println!("{engine}");
 
-    let mut steps = Steps::new(terminal, 6);
+    let mut steps = Steps::new(terminal, 11);
     let mut bases = Bases::new(&engine);
-    let project = Project::new(&engine);
-    let walked = all_steps(&mut steps, &mut bases, &project, terminal);
-    if walked.is_err() {
-        project.show_ending();
-    }
-    let gone = steps.step("nothing is left", || {
-        // Each is tried, whatever became of the others.
-        let (down, removed) = (project.down(), bases.remove());
-        down.and(removed).and_then(|()| project.is_gone())
-    });
-    walked.and(gone)?;
+    let played = all(&mut steps, &engine, &mut bases, terminal);
+    // Tried whatever became of the rest.
+    let removed = steps.step("no stand-in is left", || bases.remove());
+    played.and(removed)?;
     steps.table();
     Ok(())
 }
 
-fn all_steps(
+fn all(
     steps: &mut Steps,
+    engine: &Engine,
     bases: &mut Bases<'_>,
-    project: &Project<'_>,
     terminal: Terminal,
 ) -> Result<()> {
     steps.step("public base images, or stand-ins for them", || bases.get())?;
-    steps.step("images, from this source", || project.build())?;
-    steps.step("up", || project.up())?;
-    steps.step("genuine, spoofed and revoked requests", || walk::requests(project, terminal))?;
-    steps.step("stopped and up again", || walk::again(project, terminal))
+    play(steps, engine, &ONE_OF_EACH, |steps, project| {
+        steps
+            .step("genuine, spoofed and revoked requests", || walk::requests(project, terminal))?;
+        steps.step("stopped and up again", || walk::again(project, terminal))
+    })?;
+    play(steps, engine, &FLEET, |steps, project| {
+        steps.step("two controls and two gates, killed one by one", || {
+            fleet::requests(project, terminal)
+        })
+    })
+}
+
+/// Builds a file's images, starts it, asks something of it, and takes it down again in any case.
+fn play(
+    steps: &mut Steps,
+    engine: &Engine,
+    play: &'static Play,
+    ask: impl FnOnce(&mut Steps, &Project<'_>) -> Result<()>,
+) -> Result<()> {
+    let project = Project::new(engine, play);
+    let begun = || {
+        steps.step(&format!("{}: images, from this source", play.file), || project.build())?;
+        steps.step("up", || project.up())?;
+        ask(steps, &project)
+    };
+    let played = begun();
+    if played.is_err() {
+        project.show_ending();
+    }
+    let gone = steps.step("nothing is left", || {
+        project.down()?;
+        project.is_gone()
+    });
+    played.and(gone)
 }
 
 /// Fails after Ctrl-C, so that nothing new is begun.

@@ -58,7 +58,7 @@ enum Verb {
     Dist(dist::Options),
     /// Compare what ways to check an API key cost, side by side on one Envoy: bench --help.
     Bench(bench::Options),
-    /// Run docker-compose.yml with real containers; skipped where there is no Docker engine.
+    /// Run docker-compose.yml, then docker-compose.fleet.yml, with real containers; skipped where there is no Docker engine.
     ComposeTest,
 }
 

@@ -1,13 +1,15 @@
-//! The public images that the Dockerfile builds on: those that are here, else the registry's, else
+//! The public images that the Dockerfile builds on, and the fleet's database: those that are here, else the registry's, else
 //! stand-ins under their very names. Removes the stand-ins and what was built on them, nothing else.
 
 use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::{Context as _, Result};
+use mpgate_testbed::prometheus::yaml;
 use mpgate_testbed::toolchain;
 
 use super::engine::{Engine, lines, output, shown, shown_to_the_end};
+use super::project::FLEET;
 use super::stand_in;
 
 const DOCKERFILE: &str = "deploy/compose/Dockerfile";
@@ -28,7 +30,8 @@ impl<'a> Bases<'a> {
     pub(super) fn get(&mut self) -> Result<()> {
         let path = toolchain::root().join(DOCKERFILE);
         let dockerfile = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        for name in named(&dockerfile) {
+        let database = database()?;
+        for name in named(&dockerfile).into_iter().chain([&*database]) {
             if self.id(name).is_ok() {
                 println!("  {name}: is here, and is used as it is");
                 continue;
@@ -78,6 +81,13 @@ impl<'a> Bases<'a> {
             pairs.iter().filter_map(|pair| pair.split_once(' ')).collect();
         Ok(tips(&parents, |id| self.made.values().any(|made| made == id)))
     }
+}
+
+/// The one image that is started as it is.
+fn database() -> Result<String> {
+    let file = yaml(&toolchain::root().join(FLEET.file))?;
+    let image = file["services"]["database"]["image"].as_str();
+    Ok(image.with_context(|| format!("{} names no image of its database", FLEET.file))?.to_owned())
 }
 
 /// The images that a Dockerfile starts from and that are none of its own stages.
@@ -134,6 +144,8 @@ mod tests {
         let names = named(&dockerfile);
         assert_eq!(names.len(), 4, "{names:?}");
         assert!(names.iter().any(|name| name.starts_with("prom/prometheus:v2.")), "{names:?}");
+        let database = database().expect("an image");
+        assert!(database.starts_with("postgres:15.") && database.ends_with(SUITE), "{database}");
         assert!(names.contains(&&*rust), "{rust}: {names:?}");
         assert!(names.contains(&&*envoy), "{envoy}: {names:?}");
         assert!(names.iter().any(|name| name.starts_with(&debian)), "{debian}: {names:?}");

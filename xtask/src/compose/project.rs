@@ -1,6 +1,6 @@
-//! docker-compose.yml as a project of this run's own: its name, its ports, its containers.
+//! A compose file as a project of this run's own: its name, its ports, its containers.
 //!
-//! The file is used as it is, in a copy of the checkout: five images are built one after the other, and
+//! The file is used as it is, in a copy of the checkout: several images are built one after the other, and
 //! all shall be of the same source, whoever edits a file meanwhile. An override file has no part in it.
 
 use std::fs;
@@ -10,28 +10,58 @@ use std::process::{self, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use mpgate_testbed::http1::Http1;
 use mpgate_testbed::stack::UPSTREAM_SECRET;
-use mpgate_testbed::{poll, toolchain};
+use mpgate_testbed::{Request, Response, poll, toolchain};
 use serde_json::Value;
 
 use super::engine::{Engine, lines, output, shown, shown_to_the_end};
 use super::go_on;
+use super::inside::Inside;
 
 /// For Envoy's start, the module's compilation and the first list.
 const START: Duration = Duration::from_secs(90);
 
+/// A compose file, and what of it is started.
+pub(super) struct Play {
+    pub(super) file: &'static str,
+    /// What its projects' names begin with.
+    name: &'static str,
+    /// Started, with what it depends on.
+    last: &'static str,
+    /// Healthy once they have a list.
+    pub(super) gates: &'static [&'static str],
+}
+
+/// Without Grafana, whose image is its maker's as it is, and which nothing here can stand in for.
+pub(super) const ONE_OF_EACH: Play = Play {
+    file: "docker-compose.yml",
+    name: "mpgate-compose-test",
+    last: "prometheus",
+    gates: &["gate"],
+};
+
+/// All of it.
+pub(super) const FLEET: Play = Play {
+    file: "docker-compose.fleet.yml",
+    name: "mpgate-fleet-test",
+    last: "balancer",
+    gates: &["gate-1", "gate-2"],
+};
+
 /// Everything that compose makes under one name.
 pub(super) struct Project<'a> {
     engine: &'a Engine,
+    play: &'static Play,
     name: String,
     source: PathBuf,
 }
 
 impl<'a> Project<'a> {
-    pub(super) fn new(engine: &'a Engine) -> Self {
-        let name = format!("mpgate-compose-test-{}", process::id());
+    pub(super) fn new(engine: &'a Engine, play: &'static Play) -> Self {
+        let name = format!("{}-{}", play.name, process::id());
         let source = toolchain::target_directory().join("compose-test").join(&name);
-        Self { engine, name, source }
+        Self { engine, play, name, source }
     }
 
     pub(super) fn build(&self) -> Result<()> {
@@ -55,20 +85,35 @@ impl<'a> Project<'a> {
         Ok(())
     }
 
-    /// Starts Prometheus and what it depends on, and waits until the gate is healthy, which it is with a list.
-    /// Not Grafana, whose image is its maker's as it is, and which nothing here can stand in for.
+    /// Starts it and waits until its gates are healthy.
     pub(super) fn up(&self) -> Result<()> {
-        shown(self.compose(&["up", "--detach", "--no-build", "prometheus"]))?;
-        poll::until_ok("a healthy gate", START, || {
+        shown(self.compose(&["up", "--detach", "--no-build", self.play.last]))?;
+        self.play.gates.iter().try_for_each(|gate| self.is_healthy(gate))
+    }
+
+    /// Waits until a service's container is healthy.
+    fn is_healthy(&self, service: &str) -> Result<()> {
+        poll::until_ok(&format!("{service} to be healthy"), START, || {
             go_on()?;
-            let gate = self.containers(&["gate"])?;
-            let health = gate.first().and_then(|gate| gate["State"]["Health"]["Status"].as_str());
-            match health {
+            let container = self.containers(&[service])?;
+            let health = container.first().map(|it| &it["State"]["Health"]["Status"]);
+            match health.and_then(Value::as_str) {
                 Some("healthy") => Ok(Some(())),
-                Some("unhealthy") => bail!("the gate is unhealthy"),
+                Some("unhealthy") => bail!("{service} is unhealthy"),
                 _ => Ok(None),
             }
         })
+    }
+
+    /// Ends a service's container as a lost machine would.
+    pub(super) fn kill(&self, service: &str) -> Result<()> {
+        shown(self.compose(&["kill", service]))
+    }
+
+    /// Starts one that was killed, and waits until it is healthy.
+    pub(super) fn start(&self, service: &str) -> Result<()> {
+        shown(self.compose(&["start", service]))?;
+        self.is_healthy(service)
     }
 
     pub(super) fn stop(&self) -> Result<()> {
@@ -85,6 +130,15 @@ impl<'a> Project<'a> {
     pub(super) fn exec(&self, service: &str, command: &[&str]) -> Result<String> {
         let mut exec = self.compose(&["exec", "-T", service]);
         output(exec.args(command))
+    }
+
+    /// One request to a port of a container's own, from inside.
+    pub(super) fn ask(&self, service: &str, port: &str, request: &Request) -> Result<Response> {
+        go_on()?;
+        let mut exec = self.compose(&["exec", "-T", service, "bash", "-c"]);
+        exec.arg(Inside::relay(port));
+        let request = request.clone().header("connection", "close");
+        Http1::over(Inside::over(exec)?, "localhost").send(&request)
     }
 
     /// What docker knows about the containers of these services; of all without a name.
@@ -138,7 +192,7 @@ impl<'a> Project<'a> {
 
     fn compose(&self, arguments: &[&str]) -> Command {
         let mut command = self.engine.compose(&["--project-name", &self.name]);
-        command.arg("--file").arg(self.source.join("docker-compose.yml")).args(arguments);
+        command.arg("--file").arg(self.source.join(self.play.file)).args(arguments);
         // 0 lets the engine choose.
         for service in ["", "COLLECTOR_", "PROMETHEUS_", "GRAFANA_"] {
             command.env(format!("MPGATE_{service}PORT"), "0");

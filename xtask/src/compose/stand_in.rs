@@ -1,5 +1,5 @@
 //! Stand-ins for public images, where there is no registry: a Debian root file system by debootstrap,
-//! and in it this machine's Rust toolchain, the Envoy that the tests use, or Debian's Prometheus.
+//! and in it this machine's Rust toolchain, the Envoy that the tests use, or Debian's Prometheus or PostgreSQL.
 //!
 //! A build inside has no network to count on, so the crates come along, by `cargo vendor`. What can be
 //! kept for the next run is kept in the target directory.
@@ -22,11 +22,20 @@ pub(super) const SUITE: &str = "bookworm";
 const RUST: &str = "usr/local/rust";
 const CARGO_HOME: &str = "usr/local/cargo";
 
+/// Where Debian has PostgreSQL's programs; the stand-in's entrypoint, and what it runs.
+const POSTGRES_BIN: &str = "usr/lib/postgresql/15/bin";
+const POSTGRES: [&str; 3] = [
+    "ENV PGDATA=/var/lib/postgresql/data",
+    r#"ENTRYPOINT ["/usr/local/bin/docker-entrypoint.sh"]"#,
+    r#"CMD ["postgres", "-c", "listen_addresses=*"]"#,
+];
+
 /// Makes an image of this name.
 pub(super) fn make(engine: &Engine, name: &str) -> Result<()> {
     let debian = debian()?;
     let mut tar = Command::new("tar");
     tar.args(["--create", "--numeric-owner", "--directory"]);
+    let mut changes: &[&str] = &[];
     match name.split_once(':').map(|(repository, _)| repository) {
         Some("debian") => tar.arg(debian).arg("."),
         Some("envoyproxy/envoy") => {
@@ -34,6 +43,18 @@ pub(super) fn make(engine: &Engine, name: &str) -> Result<()> {
             tar.arg(debian).arg(".").arg("--directory").arg(layer).arg("usr/local/bin/envoy")
         }
         Some("prom/prometheus") => tar.arg(with_prometheus(&debian)?).arg("."),
+        Some("postgres") => {
+            changes = &POSTGRES;
+            let (root, layer) = (with_postgres(&debian)?, directory("postgres")?);
+            program(&layer, "docker-entrypoint.sh", |path| {
+                Ok(fs::write(path, include_str!("postgres.sh"))?)
+            })?;
+            tar.arg(root)
+                .arg(".")
+                .arg("--directory")
+                .arg(layer)
+                .arg("usr/local/bin/docker-entrypoint.sh")
+        }
         Some("rust") => {
             let (root, layer, sysroot) = (with_c_compiler(&debian)?, crates()?, sysroot()?);
             tar.arg(root)
@@ -47,20 +68,23 @@ pub(super) fn make(engine: &Engine, name: &str) -> Result<()> {
         }
         _ => bail!("nothing is known that could stand in for {name}; 'docker pull {name}' first"),
     };
-    import(engine, tar, name)
+    import(engine, tar, name, changes)
 }
 
 /// One layer, from an archive that is never stored.
-fn import(engine: &Engine, mut tar: Command, name: &str) -> Result<()> {
+fn import(engine: &Engine, mut tar: Command, name: &str, changes: &[&str]) -> Result<()> {
     go_on()?;
     let path = format!(
-        "ENV PATH=/{RUST}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        "ENV PATH=/{RUST}/bin:/{POSTGRES_BIN}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     );
     let cargo_home = format!("ENV CARGO_HOME=/{CARGO_HOME}");
     let mut archive = tar.stdout(Stdio::piped()).spawn().context("cannot start tar")?;
     let stream = archive.stdout.take().context("tar's output")?;
-    let import = ["import", "--change", &path, "--change", &cargo_home, "-", name];
-    let imported = engine.docker(&import).stdin(stream).stdout(Stdio::null()).status();
+    let mut import = engine.docker(&["import"]);
+    for change in [&*path, &*cargo_home].iter().chain(changes) {
+        import.args(["--change", change]);
+    }
+    let imported = import.args(["-", name]).stdin(stream).stdout(Stdio::null()).status();
     let archived = archive.wait()?;
     ensure!(imported?.success() && archived.success(), "cannot import {name}");
     Ok(())
@@ -95,6 +119,19 @@ fn with_prometheus(debian: &Path) -> Result<PathBuf> {
                    tar --extract --file=files.tar --directory=/ ./usr/bin/prometheus && \
                    rm files.tar prometheus_*.deb";
     grown(debian, "debian-prometheus", "Prometheus", install)
+}
+
+/// The same with PostgreSQL, whose user has the number that it has in the image. Without a database, which the package
+/// would make and start.
+fn with_postgres(debian: &Path) -> Result<PathBuf> {
+    let install = "groupadd --system --gid 999 postgres && \
+                   useradd --system --gid postgres --uid 999 --home-dir /var/lib/postgresql postgres && \
+                   export DEBIAN_FRONTEND=noninteractive && \
+                   apt-get install -qq --no-install-recommends postgresql-common && \
+                   echo 'create_main_cluster = false' >> /etc/postgresql-common/createcluster.conf && \
+                   apt-get install -qq --no-install-recommends postgresql-15 && apt-get clean && \
+                   install --directory --owner=postgres --group=postgres /var/lib/postgresql/data";
+    grown(debian, "debian-postgres", "PostgreSQL", install)
 }
 
 /// A copy of a minimal Debian with something more in it, by a command that has its archive at hand.

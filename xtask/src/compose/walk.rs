@@ -1,4 +1,4 @@
-//! What is asked of the running project, and what must come back.
+//! What is asked of docker-compose.yml, and what must come back.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -8,16 +8,12 @@ use mpgate_testbed::stack::{CLUB, CONSUMER, SHOP, UPSTREAM_SECRET, purchase};
 use mpgate_testbed::{Request, http1, poll};
 use serde_json::Value;
 
-use super::go_on;
 use super::project::Project;
-use super::watch;
+use super::{containment, go_on, watch};
 use crate::terminal::Terminal;
 
 /// What DESIGN promises for a revocation.
 const REVOKED_WITHIN: Duration = Duration::from_secs(1);
-
-/// Envoy writes its access log in intervals.
-const LOGGED_WITHIN: Duration = Duration::from_secs(20);
 
 /// A secret that was never issued, in the shape of GA4's own.
 const STRANGER: &str = "q7Yw2LrTzKc0Vx9NfPd4Hg";
@@ -35,7 +31,7 @@ struct Site<'a> {
 /// Genuine, spoofed and revoked requests, and what the containers may do and have told.
 pub(super) fn requests(project: &Project<'_>, terminal: Terminal) -> Result<()> {
     let site = Site::of(project, terminal)?;
-    site.is_hardened()?;
+    site.is_contained()?;
     site.genuine()?;
     site.spoofed()?;
     site.revoked()?;
@@ -136,61 +132,18 @@ impl<'a> Site<'a> {
         self.expect("billing's key holds", SHOP, &self.billing, 204, "")
     }
 
-    /// What is written in the file is what the engine does.
-    fn is_hardened(&self) -> Result<()> {
-        let containers = self.project.containers(&[])?;
-        ensure!(containers.len() == 5, "there are {} containers, not 5", containers.len());
-        for container in &containers {
-            let name = container["Name"].as_str().unwrap_or_default();
-            let host = &container["HostConfig"];
-            ensure!(container["Config"]["User"] == "10001:10001", "{name} has another user");
-            ensure!(host["ReadonlyRootfs"] == true, "{name} can write to its file system");
-            ensure!(host["CapDrop"][0] == "ALL", "{name} has capabilities");
-            let options = host["SecurityOpt"].to_string();
-            ensure!(options.contains("no-new-privileges"), "{name} may gain privileges");
-            let published = host["PortBindings"].as_object().into_iter().flatten();
-            for binding in
-                published.flat_map(|(_, bindings)| bindings.as_array().into_iter().flatten())
-            {
-                ensure!(
-                    binding["HostIp"] == "127.0.0.1",
-                    "{name} is published beyond this machine"
-                );
-            }
-        }
-        let knock = "exec 3<>/dev/tcp/control/8081";
-        ensure!(
-            self.project.exec("gate", &["bash", "-c", knock]).is_ok(),
-            "the gate does not reach control"
-        );
-        ensure!(
-            self.project.exec("collector", &["bash", "-c", knock]).is_err(),
-            "the collector reaches control"
-        );
+    fn is_contained(&self) -> Result<()> {
+        containment::is_hardened(self.project, 5)?;
+        let control = ("control", "8081");
+        containment::is_reached(self.project, control, "gate", &["collector"])?;
         self.tell("no container is root, can write, or is published beyond this machine");
         Ok(())
     }
 
     fn logs_hold_no_secret(&self) -> Result<()> {
-        let admin = self.project.exec("control", &["cat", "/run/operator/admin-token"])?;
-        let gateway = self.project.exec("gate", &["cat", "/run/mpgate/gateway-token"])?;
-        // Only a log that has the last requests can show that it has none of their secrets.
-        let logs = poll::until_ok("the access log", LOGGED_WITHIN, || {
-            go_on()?;
-            let logs = self.project.logs()?;
-            Ok(logs.contains(r#""reason":"revoked""#).then_some(logs))
-        })?;
-        for (whose, secret) in [
-            ("billing's", &*self.billing),
-            ("crm's", &self.crm),
-            ("the stranger's", STRANGER),
-            ("the upstream's", UPSTREAM_SECRET),
-            ("the admin's", admin.trim()),
-            ("the gateway's", gateway.trim()),
-        ] {
-            ensure!(secret.len() > 8, "{whose} secret is none");
-            ensure!(!logs.contains(secret), "{whose} secret is in the logs");
-        }
+        let secrets =
+            [("billing's", &*self.billing), ("crm's", &self.crm), ("the stranger's", STRANGER)];
+        containment::logs_hold_no_secret(self.project, "control", "gate", &secrets)?;
         self.tell("the containers' logs hold no secret");
         Ok(())
     }

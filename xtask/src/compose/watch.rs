@@ -42,7 +42,7 @@ pub(super) fn prometheus(project: &Project<'_>) -> Result<[String; 4]> {
         format!("Prometheus scrapes {}", jobs.join(" and ")),
         format!("it evaluates {rules} rules, and has what they make of the gate's counters"),
         format!("it takes the dashboards' {queries} queries"),
-        format!("where Grafana looks for it, {url}, it is"),
+        format!("where Grafana looks for it, {url}, it is; Grafana itself is not started"),
     ])
 }
 
