@@ -83,7 +83,8 @@ fn trace(config: &mut EnvoyConfig, collector: SocketAddr) {
 fn taken_on(mode: &str, policy: &str, secret: &str) -> &'static [&'static str] {
     match (mode, secret, policy) {
         ("enforce" | "dry_run", ADOPTED, "none") | ("enforce", STRANGER, _) => &[],
-        ("enforce" | "dry_run", ADOPTED, "replace") => &["upstream"],
+        // Its upstream would take no other for an event's, in no mode.
+        (_, ADOPTED, "replace") => &["upstream"],
         (_, ADOPTED, _) => &["adopted"],
         // Not judged, or judged and forwarded all the same: it goes on with what it brought.
         _ => &["stranger"],
