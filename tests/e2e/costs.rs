@@ -12,7 +12,7 @@ use mpgate_testbed::{Envoy, EnvoyConfig, Request, artifacts};
 use serde_json::Value;
 
 /// Starts of each kind, in turns. The quickest tells what a start costs; the others what else the machine did.
-const STARTS: usize = 3;
+const STARTS: usize = 5;
 
 fn bound(name: &str) -> f64 {
     let bounds: Value =
