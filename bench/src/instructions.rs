@@ -1,4 +1,4 @@
-//! Instructions instead of time: Envoy under callgrind, which says the same on a busy machine. It counts what the
+//! Instructions instead of time: Envoy under callgrind, which says the same on a quick machine and a slow one. It counts what the
 //! process executes, V8's code too, and not the kernel.
 
 use std::fs;

@@ -39,7 +39,7 @@ Examples:
   cargo xtask bench --record                   the same, into docs/benchmarks.md and docs/benchmarks/
   cargo xtask bench --list                     the names of the rows
   cargo xtask bench --only 'mpgate: secret' --only 'ext_authz' --generations 5
-  cargo xtask bench --instructions             instructions, which a busy machine does not change
+  cargo xtask bench --instructions             instructions, which hardly change from machine to machine
   cargo xtask bench --explain                  what single callbacks and host calls cost";
 
 #[derive(Parser)]
@@ -55,7 +55,7 @@ struct Options {
     /// The rows that take a filter apart, instead of the table.
     #[arg(long)]
     explain: bool,
-    /// Count instructions under callgrind instead of measuring time: half a minute a row, on any machine.
+    /// Count instructions under callgrind instead of measuring time: half a minute a row.
     #[arg(long)]
     instructions: bool,
     /// Pairs of fresh processes for each row.
