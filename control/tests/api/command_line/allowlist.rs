@@ -1,11 +1,10 @@
 //! `mpgate allowlist export`: the whole list, or none that no gate would take.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::process::Command;
 
 use mpgate_contract::limits;
+use mpgate_testbed::{Answer, Upstream};
 use serde_json::{Value, json};
 
 use super::life::Site;
@@ -41,27 +40,19 @@ fn the_allowlist_is_exported_whole() {
 }
 
 /// A control whose list has so many pages, of one revision each.
-fn with_pages(count: usize) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { continue };
-            let mut bytes = [0; 4096];
-            let length = stream.read(&mut bytes).unwrap_or(0);
-            let asked = String::from_utf8_lossy(&bytes[..length]).into_owned();
-            let since = asked.split("since=").nth(1).expect("a question");
-            let since = since.split(|c: char| !c.is_ascii_digit()).next().expect("a number");
-            let from: u64 = since.parse().expect("a number");
-            let page = json!({"epoch": "e", "reset": from == 0, "from": from, "to": from + 1,
-                "head": count, "keys": [], "streams": []})
-            .to_string();
-            let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json";
-            let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{page}", page.len());
-            stream.write_all(answer.as_bytes()).ok();
-        }
+fn with_pages(count: usize) -> Upstream {
+    let control = Upstream::start(move |asked| {
+        let path = asked.path();
+        let since = path.split("since=").nth(1).expect("a question");
+        let since = since.split(|c: char| !c.is_ascii_digit()).next().expect("a number");
+        let from: u64 = since.parse().expect("a number");
+        Answer::json(
+            200,
+            &json!({"epoch": "e", "reset": from == 0, "from": from, "to": from + 1,
+                "head": count, "keys": [], "streams": []}),
+        )
     });
-    url
+    control.expect("a control")
 }
 
 #[test]
@@ -72,7 +63,8 @@ fn a_list_that_no_gate_would_take_is_not_written() {
         [(limits::INLINE_PAGES_MAX, true), (limits::INLINE_PAGES_MAX + 1, false)]
     {
         fs::write(&file, "old").expect("a file");
-        let url = with_pages(pages);
+        let control = with_pages(pages);
+        let url = format!("http://{}", control.address());
         let environment = [("MPGATE_URL", url.as_str()), ("MPGATE_TOKEN", "mpt_a")];
         let to_file = run(&environment, &format!("allowlist export --file {}", file.display()));
         let printed = run(&environment, "allowlist export");

@@ -1,11 +1,11 @@
 //! `mpgate doctor`: each way for things to be wrong has its words, and says what to do next.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 
 use mpgate_testbed::tls::Authority;
+use mpgate_testbed::{Answer, Upstream};
 use serde_json::Value;
 
 use super::run;
@@ -27,25 +27,19 @@ fn checks(
 }
 
 /// A server that answers each path in one way.
-fn answering(answers: &[(&'static str, u16, &'static str)]) -> String {
+fn answering(answers: &[(&'static str, u16, &'static str)]) -> Upstream {
     let answers = answers.to_vec();
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { continue };
-            let mut bytes = [0; 4096];
-            let length = stream.read(&mut bytes).unwrap_or(0);
-            let asked = String::from_utf8_lossy(&bytes[..length]).into_owned();
-            let path = asked.split(' ').nth(1).unwrap_or_default();
-            let found = answers.iter().find(|(known, _, _)| *known == path);
-            let (_, status, body) = found.unwrap_or(&("", 404, ""));
-            let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n");
-            let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
-            stream.write_all(answer.as_bytes()).ok();
-        }
+    let server = Upstream::start(move |asked| {
+        let path = asked.path();
+        let found = answers.iter().find(|(known, _, _)| *known == path);
+        let (_, status, body) = found.unwrap_or(&("", 404, ""));
+        Answer::Respond(*status, Vec::new(), body.as_bytes().to_vec())
     });
-    url
+    server.expect("a server")
+}
+
+fn url_of(server: &Upstream) -> String {
+    format!("http://{}", server.address())
 }
 
 fn closed() -> String {
@@ -65,7 +59,7 @@ fn the_way_to_control_is_told_step_by_step() {
     let (closed, other) = (closed(), answering(&[]));
     let by_file = format!("--token-file {token_file}");
     let away = format!("--url {closed} {by_file}");
-    let not_control = format!("--url {other} {by_file}");
+    let not_control = format!("--url {} {by_file}", url_of(&other));
     let tls = format!("--url {} {by_file}", control.url.replace("http:", "https:"));
     let wide = format!("--token-file {wide}");
     for (environment, flags, code, check, result, words) in [
@@ -219,7 +213,8 @@ fn who_answers_in_a_gates_place_is_told() {
         (&[(collect, 503, "")], "fail", "no gate does"),
         (&[], "fail", "is no gate"),
     ] {
-        let (code, checks) = checks(&environment, &format!("--gate {}", answering(answers)));
+        let server = answering(answers);
+        let (code, checks) = checks(&environment, &format!("--gate {}", url_of(&server)));
         let (name, told, found) = checks.last().expect("a check");
         assert_eq!((name.as_str(), told.as_str()), ("gate", result), "{checks:?}");
         assert!(found.contains(words), "{words}: {found}");
@@ -227,7 +222,8 @@ fn who_answers_in_a_gates_place_is_told() {
     }
     let status = r#"{"gate":"edge","version":"0.1.0","revision":7,"ready":true,"stale":false,
         "entries":{"keys":3,"streams":2}}"#;
-    let page = answering(&[("/mpgate/status", 200, status)]);
+    let server = answering(&[("/mpgate/status", 200, status)]);
+    let page = url_of(&server);
     let closed = closed();
     for (flags, result, words) in [
         (format!("--gate {closed}"), "fail", "there is no gate"),
