@@ -216,7 +216,7 @@ impl Poller {
             }
             Err(fault) => Answer::Refused(fault),
         };
-        list.end_attempt();
+        list.end_attempt(unix_milliseconds());
         answer
     }
 

@@ -82,6 +82,16 @@ impl Attempt {
         let is_over = self.begun > self.told && self.allows(now);
         is_over.then(|| Self { told: self.begun, ..self.clone() })
     }
+
+    /// The note to leave once a page was processed: what others began and nobody told of yet is still to
+    /// be told, a first pause from `now`, for who began it may be at it.
+    #[must_use]
+    pub fn end(&self, now: u64) -> Self {
+        match self.begun.saturating_sub(self.told).saturating_sub(1) {
+            0 => Self::default(),
+            begun => Self { begun, told: 0, not_before: now.saturating_add(Self::MILLISECONDS) },
+        }
+    }
 }
 
 /// `first`, doubled for every failure after the first, up to `most`.
@@ -160,6 +170,19 @@ mod tests {
         assert!(told.allows(1_500));
         let second = told.again(1_500);
         assert_eq!(second.tell(2_500).map(|attempt| attempt.told), Some(2));
+    }
+
+    /// Two VMs can have a page each: one whose lease ran out while control thought about its answer.
+    #[test]
+    fn a_page_that_is_processed_does_not_hide_a_vm_that_died_of_another() {
+        let both = Attempt::default().again(1_000).again(1_100);
+        let one = both.end(1_200);
+        assert!(one.tell(1_699).is_none() && !one.allows(1_699), "it may still be at it");
+        let told = one.tell(1_700).expect("it died");
+        assert!(told.tell(9_999).is_none() && told.allows(1_700));
+        assert_eq!(told.again(2_000).end(2_000), Attempt::default());
+        assert_eq!(one.end(1_300), Attempt::default(), "it was only slow");
+        assert_eq!(Attempt::default().end(1_000), Attempt::default());
     }
 
     #[test]

@@ -38,9 +38,7 @@ impl<S: SharedData> AllowList<S> {
 
     /// Notes that a page is about to be processed.
     pub fn begin_attempt(&self, now: u64) {
-        self.swap_json("attempt", |current: Option<&Attempt>| {
-            Some(current.cloned().unwrap_or_default().again(now))
-        });
+        self.change_attempt(|attempt| attempt.again(now));
     }
 
     /// Whether a VM began a page and never ended it, and this caller is the one to tell of it.
@@ -49,8 +47,13 @@ impl<S: SharedData> AllowList<S> {
     }
 
     /// Notes that it was processed and did no harm.
-    pub fn end_attempt(&self) {
-        self.swap_json("attempt", |_: Option<&Attempt>| Some(Attempt::default()));
+    pub fn end_attempt(&self, now: u64) {
+        self.change_attempt(|attempt| attempt.end(now));
+    }
+
+    fn change_attempt(&self, step: impl Fn(&Attempt) -> Attempt) {
+        let change = |current: Option<&Attempt>| Some(step(&current.cloned().unwrap_or_default()));
+        let _ = (0..SWAPS_MAX).any(|_| self.swap_json("attempt", change));
     }
 
     /// What came of all questions of this Envoy.

@@ -346,7 +346,7 @@ fn a_page_that_kills_its_vm_is_backed_off() {
     assert!(!list.tell_of_attempt(499) && list.tell_of_attempt(500) && !list.tell_of_attempt(500));
     list.begin_attempt(1_000);
     assert!(!list.may_ask(1_999));
-    list.end_attempt();
+    list.end_attempt(1_000);
     assert!(list.may_ask(0) && !list.tell_of_attempt(9_999));
 }
 
