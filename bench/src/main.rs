@@ -179,18 +179,17 @@ async fn all(rows: &[&'static Variant], plan: &Plan, around: &Surroundings) -> R
             let visited = visit(variant, plan, around).await;
             let visited = visited.with_context(|| variant.name.to_owned())?;
             done += 1;
-            let extra = figures::median(visited.extras());
+            let percent = 100.0 * figures::median(visited.shares());
             let left = began.elapsed() / done * (u32::try_from(total)?.saturating_sub(done));
             eprintln!(
-                "[{done}/{total}] {:44} {extra:+7.1} us   {} s left",
+                "[{done}/{total}] {:44} {percent:+7.1} %   {} s left",
                 variant.name,
                 left.as_secs()
             );
             visits[index].push(visited);
         }
     }
-    let all = rows.iter().zip(visits);
-    Ok(all.map(|(variant, visits)| Row::of(variant.name, visits)).collect())
+    Ok(figures::rows(rows, visits))
 }
 
 /// The processor and the system, as far as they say.

@@ -1,5 +1,5 @@
 //! One visit of one row: a bare Envoy and the row's own are started, warmed up, and then take turns. What the row
-//! costs is its slice less the mean of the bare slices before and after.
+//! costs is its slice as a share of the mean of the bare slices before and after.
 
 use std::time::Duration;
 
@@ -49,10 +49,11 @@ pub(crate) struct Visit {
 }
 
 impl Visit {
-    /// What each slice costs more than its bare neighbours.
-    pub(crate) fn extras(&self) -> impl Iterator<Item = f64> + '_ {
+    /// What each slice costs more than its bare neighbours, as a share of them: a machine that is half as fast for
+    /// a while makes both dearer, and the difference, but not the share.
+    pub(crate) fn shares(&self) -> impl Iterator<Item = f64> + '_ {
         let neighbours = self.bare.windows(2).map(|pair| pair.iter().sum::<f64>() / 2.0);
-        self.own.iter().zip(neighbours).map(|(own, bare)| own - bare)
+        self.own.iter().zip(neighbours).map(|(own, bare)| own / bare - 1.0)
     }
 }
 
@@ -123,13 +124,13 @@ mod tests {
     #[test]
     fn a_slice_is_held_against_its_neighbours() {
         let visit = Visit {
-            bare: vec![50.0, 52.0, 54.0],
-            own: vec![60.0, 61.0],
+            bare: vec![48.0, 52.0, 108.0],
+            own: vec![75.0, 120.0],
             bare_p50: 0.0,
             own_p50: 0.0,
             bare_resident: 0,
             own_resident: 0,
         };
-        assert_eq!(visit.extras().collect::<Vec<_>>(), [9.0, 8.0]);
+        assert_eq!(visit.shares().collect::<Vec<_>>(), [0.5, 0.5]);
     }
 }

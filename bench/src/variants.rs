@@ -79,6 +79,11 @@ impl Variant {
         }
     }
 
+    /// What is sent, how, and to how many workers: a bare proxy under the same load is the same bare proxy.
+    pub(crate) const fn load(&self) -> (Protocol, Sent, u32) {
+        (self.protocol, self.sent, self.workers)
+    }
+
     const fn sent(self, sent: Sent) -> Self {
         Self { sent, ..self }
     }

@@ -19,13 +19,20 @@ pub(crate) struct Options {
     arguments: Vec<String>,
 }
 
+/// What is only asked for and not measured needs neither Envoy nor a filter.
+const ASKS: [&str; 3] = ["-h", "--help", "--list"];
+
 pub(crate) fn run(options: &Options, terminal: Terminal) -> Result<()> {
-    let mut steps = Steps::new(terminal, 3);
-    setup(&mut steps)?;
-    steps.step("the filter and the one that does nothing, as release modules", || {
-        let packages = ["--package", "mpgate", "--package", "mpgate-bench-sdk"];
-        cargo(&[&["build", "--release", "--target", WASM_TARGET, "--lib"][..], &packages].concat())
-    })?;
+    let asks = options.arguments.iter().any(|argument| ASKS.contains(&argument.as_str()));
+    let mut steps = Steps::new(terminal, if asks { 1 } else { 3 });
+    if !asks {
+        setup(&mut steps)?;
+        steps.step("the filter and the one that does nothing, as release modules", || {
+            let packages = ["--package", "mpgate", "--package", "mpgate-bench-sdk"];
+            let build = ["build", "--release", "--target", WASM_TARGET, "--lib"];
+            cargo(&[&build[..], &packages].concat())
+        })?;
+    }
     steps.step("the benchmark", || {
         cargo(&["build", "--profile", "service", "--package", "mpgate-bench"])
     })?;
