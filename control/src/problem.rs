@@ -323,6 +323,18 @@ impl From<Refusal> for Problem {
                      Envoy first, and ask again then."
                 ),
             ),
+            Refusal::TokenEndsInThePast => Self::field(
+                "expireTime",
+                "The time has passed; name one in the future. To end a token now, revoke it.",
+            ),
+            Refusal::LastAdminEnds => Self {
+                field: Some("expireTime".to_owned()),
+                ..Self::new(
+                    FailedPrecondition,
+                    "This is the last admin with a token without an end, and nobody could administer control once the \
+                     new one has ended; create another admin first, or give the new token no end (expireTime: null).",
+                )
+            },
             Refusal::LastAdmin => Self::new(
                 FailedPrecondition,
                 "This is the last admin's last token without an end; create another admin or rotate this one first, or nobody \

@@ -71,7 +71,7 @@ const PRINCIPAL: &str = "/v1/principals/{principal}";
 fn routes() -> Vec<Route> {
     use Permission::{
         ForgetGateways, ManageConsumers, ManagePrincipals, Read, ReadAudit, ReadChanges,
-        ReadGateways, Reconcile, ReportUsage, Write,
+        ReadGateways, ReadOwnToken, Reconcile, ReportUsage, Write,
     };
     const STREAMS: &str = "/v1/measurementConsumers/{mc}/dataStreams";
     const STREAM: &str = "/v1/measurementConsumers/{mc}/dataStreams/{stream}";
@@ -113,6 +113,7 @@ fn routes() -> Vec<Route> {
             ManagePrincipals,
             delete(principals::revoke_token),
         ),
+        ("/v1/tokens:self", ReadOwnToken, get(principals::own_token)),
         ("/v1/auditEvents", ReadAudit, get(audit::list)),
         ("/v1/gateways", ReadGateways, get(gateways::list)),
         ("/v1/gateways/{gateway}", ReadGateways, get(gateways::get)),

@@ -11,7 +11,8 @@ use super::problem::Problem;
 use super::{Answer, App, changed, json, list as list_of};
 use crate::model::{Refusal, Role, Seconds, TokenId};
 use crate::names::PrincipalId;
-use crate::service::{Caller, NewPrincipal, PRINCIPAL_CONSUMERS_MAX};
+use crate::service::{Caller, NewPrincipal, PRINCIPAL_CONSUMERS_MAX, TokenEnd, TokenRotation};
+use crate::time;
 
 /// The member that shows the token.
 const TOKEN: &str = "token";
@@ -29,6 +30,7 @@ const FILTERED: &[&str] = &[
     "environment",
     "state",
     "createTime",
+    "expireTime",
     "revokeTime",
 ];
 
@@ -47,7 +49,7 @@ pub(super) async fn create(
     members: Members,
 ) -> Answer {
     parameters.only(&["requestId"])?;
-    members.only(&[&["principalId", "role"], &CHANGEABLE[..]].concat())?;
+    members.only(&[&["principalId", "role", "expireTime"], &CHANGEABLE[..]].concat())?;
     let role = members.required("role", text(role))?;
     let id = match members.optional("principalId", text(PrincipalId::parse))? {
         Some(id) => id,
@@ -62,6 +64,7 @@ pub(super) async fn create(
         role,
         consumers: consumers.unwrap_or_default(),
         environment: members.optional("environment", text(environment))?,
+        expire_time: members.optional("expireTime", text(time::parse))?,
     };
     let mutation = call.mutation(&parameters, Some(&members))?;
     answer(app.service.create_principal(&mutation, new).await?, TOKEN)
@@ -124,10 +127,16 @@ pub(super) async fn turn(
         return Err(Problem::of_status(StatusCode::NOT_FOUND));
     };
     let id = principal_id(id)?;
-    members.only(&["overlap", "etag"])?;
+    members.only(&["overlap", "expireTime", "etag"])?;
+    let end = match members.optional("expireTime", text(time::parse))? {
+        Some(end) => TokenEnd::At(end),
+        None if members.has("expireTime") => TokenEnd::Never,
+        None => TokenEnd::AsBefore,
+    };
     let overlap = members.optional("overlap", seconds)?.unwrap_or(OVERLAP_DEFAULT);
     let mutation = call.mutation(&parameters, Some(&members))?;
-    answer(app.service.rotate_principal(&mutation, &id, overlap).await?, TOKEN)
+    let rotation = TokenRotation { overlap, end };
+    answer(app.service.rotate_principal(&mutation, &id, rotation).await?, TOKEN)
 }
 
 pub(super) async fn delete(
@@ -152,6 +161,16 @@ pub(super) async fn tokens(
     parameters.only(&[])?;
     let tokens = app.service.tokens(&caller, &principal_id(&principal)?).await?;
     json(&serde_json::json!({"tokens": tokens}))
+}
+
+/// The token of the request itself.
+pub(super) async fn own_token(
+    State(app): State<App>,
+    caller: Caller,
+    parameters: Parameters,
+) -> Answer {
+    parameters.only(&[])?;
+    json(&app.service.own_token(&caller).await?)
 }
 
 pub(super) async fn revoke_token(

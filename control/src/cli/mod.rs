@@ -13,6 +13,7 @@ mod consumers;
 mod credential;
 mod database;
 mod doctor;
+mod end;
 mod gateways;
 mod keys;
 mod limits;

@@ -7,6 +7,7 @@ use mpgate_contract::ConsumerId;
 use serde_json::{Map, Value, json};
 
 use super::CliError;
+use super::end::{End, LEFT, each_with_left, with_left};
 use super::mutation::{Mutation, Once};
 use super::output::{self, Column};
 use super::secret::{TokenPlace, show_once};
@@ -23,8 +24,9 @@ Examples:
   mpgate principals create edge-1 --role gateway --environment production --token-to gateway.token
   mpgate principals create shop-team --role owner --consumer acme --token-to shop-team.token
   mpgate principals create --role admin --display-name 'On call'
+  mpgate principals create auditor --role viewer --expires-in 30d --token-to auditor.token
 
-The token goes to the terminal or to a new file; to a pipe only with --show-secret.")]
+With --expires-in or --expire-time the token ends by itself. The token goes to the terminal or to a new file; to a pipe only with --show-secret.")]
     Create(CreateArgs),
     /// Show all, newest last
     #[command(after_help = "Example:\n  mpgate principals list --show-deleted")]
@@ -46,7 +48,11 @@ Examples:
     #[command(after_help = "\
 Examples:
   mpgate principals rotate edge-1 --token-to gateway.token.new
-  mpgate principals rotate edge-1 --overlap 0s --show-secret")]
+  mpgate principals rotate edge-1 --overlap 0s --show-secret
+  mpgate principals rotate auditor --expires-in 30d --token-to auditor.token.new
+  mpgate principals rotate auditor --no-expire-time --token-to auditor.token.new
+
+The new token has as long a life as the one before was given, if nothing is said.")]
     Rotate(RotateArgs),
     /// Show one's tokens: when each was used last, and when it ends
     #[command(after_help = "Example:\n  mpgate principals tokens edge-1")]
@@ -89,6 +95,8 @@ pub(super) struct CreateArgs {
     #[command(flatten)]
     bounds: Bounds,
     #[command(flatten)]
+    end: End,
+    #[command(flatten)]
     place: TokenPlace,
     #[command(flatten)]
     once: Once,
@@ -111,6 +119,11 @@ pub(super) struct RotateArgs {
     /// How long its other tokens go on: 1d if nothing is said
     #[arg(long, value_parser = target::duration, value_name = "DURATION")]
     overlap: Option<Duration>,
+    #[command(flatten)]
+    end: End,
+    /// Let the new token have no end
+    #[arg(long, conflicts_with_all = ["expires_in", "expire_time"])]
+    no_expire_time: bool,
     #[command(flatten)]
     place: TokenPlace,
     #[command(flatten)]
@@ -145,21 +158,24 @@ impl Bounds {
     }
 }
 
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column; 9] = [
     ("PRINCIPAL", "name", "-"),
     ("ROLE", "role", "-"),
     ("CONSUMERS", "measurementConsumers", "all"),
     ("ENVIRONMENT", "environment", "all"),
     ("STATE", "state", "-"),
     ("CREATED", "createTime", "-"),
+    ("EXPIRES", "expireTime", "never"),
+    ("ENDS IN", LEFT, "-"),
     ("DISPLAY NAME", "displayName", "-"),
 ];
 
-const TOKEN_COLUMNS: [Column; 5] = [
+const TOKEN_COLUMNS: [Column; 6] = [
     ("TOKEN", "name", "-"),
     ("STATE", "state", "-"),
     ("CREATED", "createTime", "-"),
     ("EXPIRES", "expireTime", "never"),
+    ("ENDS IN", LEFT, "-"),
     ("LAST USED", "lastUseTime", "-"),
 ];
 
@@ -169,12 +185,14 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CliError> {
         Verb::List { show_deleted } => {
             let query = deleted_too(show_deleted);
             let list = client.list("/v1/principals", "principals", &query).await?;
+            let list = each_with_left(list, "principals", format);
             return output::list(&list, "principals", &COLUMNS, format);
         }
         Verb::Create(new) => return create(new, session).await,
         Verb::Rotate(rotation) => return rotate(rotation, session).await,
         Verb::Tokens(one) => {
             let list = client.get(&format!("{}/tokens", one.path()), &[]).await?;
+            let list = each_with_left(list, "tokens", format);
             return output::list(&list, "tokens", &TOKEN_COLUMNS, format);
         }
         Verb::RevokeToken { one, token, once } => {
@@ -182,7 +200,7 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CliError> {
             let id = token.rsplit('/').next().unwrap_or(&token);
             let path = format!("{}/tokens/{id}", one.path());
             let token = client.delete(&path, &once.query(&[])).await?;
-            return output::one(&token, &TOKEN_COLUMNS, format);
+            return output::one(&with_left(token, format), &TOKEN_COLUMNS, format);
         }
         Verb::Get(one) => client.get(&one.path(), &[]).await?,
         Verb::Update(update) => {
@@ -195,7 +213,7 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CliError> {
         }
         Verb::Delete { one, mutation } => client.delete(&one.path(), &mutation.query()).await?,
     };
-    output::one(&resource, &COLUMNS, format)
+    output::one(&with_left(resource, format), &COLUMNS, format)
 }
 
 impl One {
@@ -210,9 +228,13 @@ async fn create(new: CreateArgs, session: &Session) -> Result<(), CliError> {
     if let Some(id) = &new.principal {
         body.insert("principalId".to_owned(), id.as_str().into());
     }
+    if let Some(end) = new.end.time()? {
+        body.insert("expireTime".to_owned(), end.into());
+    }
     let destination = new.place.settle()?;
     let query = new.once.query(&[]);
     let answer = session.client.post("/v1/principals", &query, &body.into()).await?;
+    let answer = with_left(answer, session.format);
     show_once(answer, "token", destination, &COLUMNS, session.format)
 }
 
@@ -221,9 +243,15 @@ async fn rotate(rotation: RotateArgs, session: &Session) -> Result<(), CliError>
     if let Some(overlap) = rotation.overlap {
         body.insert("overlap".to_owned(), format!("{}s", overlap.as_secs()).into());
     }
+    match rotation.end.time()? {
+        Some(end) => body.insert("expireTime".to_owned(), end.into()),
+        None if rotation.no_expire_time => body.insert("expireTime".to_owned(), Value::Null),
+        None => None,
+    };
     let (query, body) = rotation.mutation.custom(body);
     let destination = rotation.place.settle()?;
     let path = format!("{}:rotate", rotation.one.path());
     let answer = session.client.post(&path, &query, &body).await?;
+    let answer = with_left(answer, session.format);
     show_once(answer, "token", destination, &COLUMNS, session.format)
 }

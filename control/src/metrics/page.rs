@@ -68,6 +68,12 @@ fn render(metrics: &Metrics, gauges: &Gauges) -> String {
         ];
         text.sample(name, &labels, key.expire_time);
     }
+    let name = "mpgate_token_expire_timestamp_seconds";
+    text.family(name, Kind::Gauge, "When the last token of a principal ends.");
+    for end in &gauges.principals {
+        let labels = [("principal", end.principal.as_str()), ("role", end.role.label())];
+        text.sample(name, &labels, end.expire_time);
+    }
     reconciliations(&mut text, &gauges.reconciliations);
     text.end()
 }

@@ -17,7 +17,7 @@ pub use consumer::Consumer;
 pub use gateway::{Gateway, GatewayId, Scope};
 pub use key::{KeyEnd, KeyPatch, KeyRecord, KeyState, KeyUse, Origin};
 pub use page::{Part, Slice};
-pub use principal::{Principal, Role, Token, TokenId};
+pub use principal::{Principal, PrincipalEnd, Role, Token, TokenId};
 pub use reconciliation::{DAY_SECONDS, Measure, Reconciliation, SenderDay, Total, ValueTotal};
 pub use refusal::{Refusal, TotalFault};
 pub use stream::{StreamPatch, StreamRecord};

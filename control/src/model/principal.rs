@@ -124,6 +124,17 @@ pub struct Token {
     pub last_use_time: Option<Seconds>,
 }
 
+/// When the last of a principal's tokens ends by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrincipalEnd {
+    /// Whose they are.
+    pub principal: PrincipalId,
+    /// What it may do.
+    pub role: Role,
+    /// When.
+    pub expire_time: Seconds,
+}
+
 impl Token {
     /// Whether it may be used, and will be until it is revoked.
     #[must_use]

@@ -71,8 +71,12 @@ pub enum Refusal {
     TokenEnded,
     /// The principal has no such token.
     NoToken,
+    /// A token would have ended already.
+    TokenEndsInThePast,
     /// Nobody could administer control without it.
     LastAdmin,
+    /// Nobody could administer control once the new token has ended.
+    LastAdminEnds,
     /// No such gateway was seen lately.
     NoGateway,
     /// The gateway was heard of in the last so many seconds.

@@ -42,6 +42,8 @@ pub enum Permission {
     AdoptDigest,
     /// Principals and their tokens.
     ManagePrincipals,
+    /// The token that the caller came with: until when it will do.
+    ReadOwnToken,
     /// The trail; of a consumer, or all of it.
     ReadAudit,
     /// Which gateways there are and how far each has come.
@@ -58,13 +60,14 @@ pub enum Permission {
 
 impl Permission {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Read,
         Self::Write,
         Self::ManageConsumers,
         Self::ChooseSecret,
         Self::AdoptDigest,
         Self::ManagePrincipals,
+        Self::ReadOwnToken,
         Self::ReadAudit,
         Self::ReadGateways,
         Self::ForgetGateways,
@@ -87,11 +90,15 @@ enum Reach {
 
 /// The table.
 const fn reach(role: Role, permission: Permission) -> Reach {
-    use Permission::{Read, ReadAudit, ReadChanges, ReadGateways, Reconcile, ReportUsage, Write};
+    use Permission::{
+        Read, ReadAudit, ReadChanges, ReadGateways, ReadOwnToken, Reconcile, ReportUsage, Write,
+    };
     match (role, permission) {
         // Numbers are the gates' own: not even an administrator makes them up.
         (Role::Admin, ReportUsage) => Reach::Nobody,
-        (Role::Admin, _) | (Role::Gateway, ReadChanges | ReportUsage) => Reach::All,
+        (Role::Admin, _) | (Role::Gateway, ReadChanges | ReportUsage) | (_, ReadOwnToken) => {
+            Reach::All
+        }
         (Role::Owner, Read | Write | ReadAudit | ReadGateways | Reconcile)
         | (Role::Viewer, Read | ReadAudit | ReadGateways)
         | (Role::Reporter, Reconcile) => Reach::Own,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::access::{Caller, Credential};
-use super::{Answer, Service, principals};
+use super::{Answer, Service, tokens};
 use crate::keys::{Shown, presented_token_digest};
 use crate::model::{Action, AuditEvent, Principal, Role, Slice, Token};
 use crate::names::PrincipalId;
@@ -117,7 +117,7 @@ async fn admin_in<E>(
                 write.update_token(&Token { revoke_time, ..token }).await?;
             }
         }
-        let token = principals::add_token(&mut *write, &principal.id, now).await?;
+        let token = tokens::add_token(&mut *write, &principal.id, now, None).await?;
         let first = is_new && write.count(Count::Admins).await? == 1;
         write.append(&event(&principal, first, now)).await?;
         Answer::Ok((token, principal.id))
@@ -171,6 +171,6 @@ fn event(principal: &Principal, first: bool, now: crate::model::Seconds) -> Audi
         request_id: None,
         revision: None,
         before: None,
-        after: Some(super::resource::principal(principal)),
+        after: Some(super::resource::principal(principal, None)),
     }
 }

@@ -3,10 +3,10 @@
 
 use super::gateways::is_live;
 use super::{Answer, Service};
-use crate::model::{GatewayId, KeyEnd, Reconciliation, Seconds};
+use crate::model::{GatewayId, KeyEnd, PrincipalEnd, Reconciliation, Seconds};
 use crate::time;
 
-/// Keys, and events that were reconciled, that the metrics have series for. Beyond, the ones that end last, and
+/// Keys, principals, and events that were reconciled, that the metrics have series for. Beyond, the ones that end last, and
 /// the last by name, have none.
 const SERIES_MAX: u32 = 10_000;
 
@@ -17,6 +17,7 @@ pub(crate) struct Gauges {
     /// Questions of gateways that this process had no room to list.
     pub(crate) unlisted: u64,
     pub(crate) keys: Vec<KeyEnd>,
+    pub(crate) principals: Vec<PrincipalEnd>,
     pub(crate) reconciliations: Vec<Reconciliation>,
 }
 
@@ -62,8 +63,9 @@ impl Service {
             });
         }
         let keys = read.key_ends(now, SERIES_MAX).await?;
+        let principals = read.principal_ends(now, SERIES_MAX).await?;
         let reconciliations = read.newest_reconciliations(SERIES_MAX).await?;
         let unlisted = self.gateways.unlisted();
-        Ok(Gauges { head, gateways, unlisted, keys, reconciliations })
+        Ok(Gauges { head, gateways, unlisted, keys, principals, reconciliations })
     }
 }

@@ -24,6 +24,7 @@ mod registry;
 mod resource;
 mod rotation;
 mod streams;
+mod tokens;
 mod usage;
 
 use std::sync::Arc;
@@ -45,6 +46,7 @@ pub use reconcile::{PostedTotal, TOTALS_MAX};
 pub use registry::Greeting;
 pub use rotation::{OVERLAP_DEFAULT, Rotation};
 pub use streams::NewStream;
+pub use tokens::{TokenEnd, TokenRotation};
 pub use usage::UsageQuestion;
 
 /// Everything that control does. Clones share it.

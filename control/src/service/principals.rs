@@ -1,21 +1,18 @@
-//! Principals and their tokens.
+//! Principals: created, changed, revoked, looked at.
 
 use mpgate_contract::{ConsumerId, Environment};
 use serde_json::Value;
 
 use super::access::{Caller, Permission};
 use super::change::{Change, Mutation, Outcome, Trace, begin};
+use super::tokens::{add_token, expect_ahead};
 use super::{Answer, Listed, Listing, Service, resource};
-use crate::keys::{Shown, issue_token, issue_token_id};
-use crate::model::{Action, Principal, Refusal, Role, Seconds, Token, TokenId};
+use crate::model::{Action, Principal, Refusal, Role, Seconds, Token};
 use crate::names::PrincipalId;
-use crate::store::{Count, Read, Write};
+use crate::store::{Count, Read};
 
 /// Consumers that one principal may be bound to.
 pub(crate) const CONSUMERS_MAX: usize = 100;
-
-/// The longest time for which an old token goes on beside the new one: 30 days, in seconds.
-const OVERLAP_MAX: Seconds = 30 * 24 * 60 * 60;
 
 /// A principal that is about to be created.
 #[derive(Clone, Debug)]
@@ -30,6 +27,8 @@ pub struct NewPrincipal {
     pub consumers: Vec<ConsumerId>,
     /// The environment that a gateway is bound to.
     pub environment: Option<Environment>,
+    /// When its token ends by itself.
+    pub expire_time: Option<Seconds>,
 }
 
 impl Service {
@@ -37,7 +36,8 @@ impl Service {
     ///
     /// # Errors
     /// [`Refusal::PrincipalExists`], also for the id of a revoked one; [`Refusal::BindingNamesNoConsumer`],
-    /// [`Refusal::TooMany`], [`Refusal::Invalid`] where role and binding do not fit.
+    /// [`Refusal::TooMany`], [`Refusal::Invalid`] where role and binding do not fit,
+    /// [`Refusal::TokenEndsInThePast`].
     pub async fn create_principal(
         &self,
         mutation: &Mutation<'_>,
@@ -62,10 +62,11 @@ impl Service {
         if change.write.count(Count::Principals).await? >= max as u64 {
             return Err(Refusal::TooMany("principals", max).into());
         }
+        expect_ahead(new.expire_time, change.now)?;
         change.write.insert_principal(&principal).await?;
-        let token = add_token(&mut *change.write, &principal.id, change.now).await?;
-        let after = resource::principal(&principal);
-        let outcome = commit(change, Action::Create, None, after).await?;
+        let token =
+            add_token(&mut *change.write, &principal.id, change.now, new.expire_time).await?;
+        let outcome = commit(change, Action::Create, None, &principal).await?;
         Ok(Outcome { secret: Some(token), ..outcome })
     }
 
@@ -84,7 +85,7 @@ impl Service {
     ) -> Answer<Outcome> {
         let mut change = begin!(self, mutation, Permission::ManagePrincipals, None);
         let old = find_active(&mut change, id).await?;
-        let before = resource::principal(&old);
+        let before = shown(change.write.reader(), &old).await?;
         let mut new = old.clone();
         new.display_name = display_name.unwrap_or(new.display_name);
         new.consumers = consumers.unwrap_or(new.consumers);
@@ -95,43 +96,7 @@ impl Service {
         expect_fit(change.write.reader(), &new).await?;
         new.version = old.version.saturating_add(1);
         change.write.update_principal(&new).await?;
-        let after = resource::principal(&new);
-        commit(change, Action::Update, Some(before), after).await
-    }
-
-    /// Gives a principal a new token; the others end after `overlap` seconds.
-    ///
-    /// # Errors
-    /// [`Refusal::NoPrincipal`], [`Refusal::PrincipalRevoked`], [`Refusal::OtherEtag`],
-    /// [`Refusal::TooMany`], [`Refusal::Invalid`] for an overlap that is too long.
-    pub async fn rotate_principal(
-        &self,
-        mutation: &Mutation<'_>,
-        id: &PrincipalId,
-        overlap: Seconds,
-    ) -> Answer<Outcome> {
-        let mut change = begin!(self, mutation, Permission::ManagePrincipals, None);
-        let old = find_active(&mut change, id).await?;
-        if !(0..=OVERLAP_MAX).contains(&overlap) {
-            return Err(Refusal::Invalid("overlap", "An overlap is 0 to 30 days.").into());
-        }
-        let now = change.now;
-        let in_force: Vec<_> =
-            change.write.tokens(id).await?.into_iter().filter(|it| it.is_in_force(now)).collect();
-        if overlap > 0 && in_force.len() >= self.limits.tokens_max {
-            return Err(Refusal::TooMany("tokens of one principal", self.limits.tokens_max).into());
-        }
-        let end = now.saturating_add(overlap);
-        for token in in_force {
-            let end = token.expire_time.map_or(end, |own| own.min(end)).max(token.create_time);
-            change.write.update_token(&Token { expire_time: Some(end), ..token }).await?;
-        }
-        let new = Principal { version: old.version.saturating_add(1), ..old.clone() };
-        change.write.update_principal(&new).await?;
-        let token = add_token(&mut *change.write, id, now).await?;
-        let (before, after) = (resource::principal(&old), resource::principal(&new));
-        let outcome = commit(change, Action::Rotate, Some(before), after).await?;
-        Ok(Outcome { secret: Some(token), ..outcome })
+        commit(change, Action::Update, Some(before), &new).await
     }
 
     /// Revokes a principal and all its tokens; one that is revoked stays as it is.
@@ -145,7 +110,7 @@ impl Service {
     ) -> Answer<Outcome> {
         let mut change = begin!(self, mutation, Permission::ManagePrincipals, None);
         let old = find(change.write.reader(), id).await?;
-        let before = resource::principal(&old);
+        let before = shown(change.write.reader(), &old).await?;
         change.expect_etag(&before)?;
         if old.revoke_time.is_some() {
             return Ok(Outcome::of(before));
@@ -164,39 +129,7 @@ impl Service {
         let revoke_time = Some(change.now.max(old.create_time));
         let new = Principal { revoke_time, version: old.version.saturating_add(1), ..old };
         change.write.update_principal(&new).await?;
-        let after = resource::principal(&new);
-        commit(change, Action::Delete, Some(before), after).await
-    }
-
-    /// Revokes one token; one that is revoked stays as it is.
-    ///
-    /// # Errors
-    /// [`Refusal::NoPrincipal`], [`Refusal::NoToken`], [`Refusal::LastAdmin`] for the last token of the
-    /// last administrator.
-    pub async fn revoke_token(
-        &self,
-        mutation: &Mutation<'_>,
-        id: &PrincipalId,
-        token: &TokenId,
-    ) -> Answer<Outcome> {
-        let mut change = begin!(self, mutation, Permission::ManagePrincipals, None);
-        let now = change.now;
-        let principal = find(change.write.reader(), id).await?;
-        let tokens = change.write.tokens(id).await?;
-        let old = tokens.iter().find(|it| it.id == *token).ok_or(Refusal::NoToken)?;
-        let before = resource::token(old, now);
-        if old.revoke_time.is_some() {
-            return Ok(Outcome::of(before));
-        }
-        if principal.role == Role::Admin && old.is_in_force(now) {
-            let lasting: Vec<_> = tokens.iter().filter(|it| it.is_lasting()).collect();
-            let goes = matches!(lasting.as_slice(), [last] if last.id == *token);
-            expect_admin(change.write.reader(), goes).await?;
-        }
-        let new = Token { revoke_time: Some(now.max(old.create_time)), ..old.clone() };
-        change.write.update_token(&new).await?;
-        let after = resource::token(&new, now);
-        commit(change, Action::Delete, Some(before), after).await
+        commit(change, Action::Delete, Some(before), &new).await
     }
 
     /// One principal, revoked or not.
@@ -206,7 +139,8 @@ impl Service {
     pub async fn principal(&self, caller: &Caller, id: &PrincipalId) -> Answer<Value> {
         caller.may(Permission::ManagePrincipals)?;
         let mut read = self.store.read().await?;
-        Ok(resource::principal(&find(&mut *read, id).await?))
+        let principal = find(&mut *read, id).await?;
+        shown(&mut *read, &principal).await
     }
 
     /// Part of the principals.
@@ -219,32 +153,20 @@ impl Service {
         let mut scan = listing.scan();
         while let Some(slice) = scan.next() {
             let part = read.principals(slice).await?;
-            scan.take(part.items.iter().map(resource::principal).collect(), part.next);
+            scan.take(all_shown(&mut *read, &part.items).await?, part.next);
         }
         Ok(scan.end())
     }
-
-    /// A principal's tokens, those that have ended too.
-    ///
-    /// # Errors
-    /// [`Refusal::NoPrincipal`].
-    pub async fn tokens(&self, caller: &Caller, id: &PrincipalId) -> Answer<Vec<Value>> {
-        caller.may(Permission::ManagePrincipals)?;
-        let mut read = self.store.read().await?;
-        find(&mut *read, id).await?;
-        let now = crate::time::now();
-        Ok(read.tokens(id).await?.iter().map(|token| resource::token(token, now)).collect())
-    }
 }
 
-async fn find(read: &mut dyn Read, id: &PrincipalId) -> Answer<Principal> {
+pub(super) async fn find(read: &mut dyn Read, id: &PrincipalId) -> Answer<Principal> {
     Ok(read.principal(id).await?.ok_or(Refusal::NoPrincipal)?)
 }
 
 /// The principal, if it still is the caller's and may be changed.
-async fn find_active(change: &mut Change<'_>, id: &PrincipalId) -> Answer<Principal> {
+pub(super) async fn find_active(change: &mut Change<'_>, id: &PrincipalId) -> Answer<Principal> {
     let principal = find(change.write.reader(), id).await?;
-    change.expect_etag(&resource::principal(&principal))?;
+    change.expect_etag(&resource::principal(&principal, None))?;
     match principal.revoke_time {
         None => Ok(principal),
         Some(_) => Err(Refusal::PrincipalRevoked.into()),
@@ -253,36 +175,35 @@ async fn find_active(change: &mut Change<'_>, id: &PrincipalId) -> Answer<Princi
 
 /// Somebody must be able to administer control when this is done, and not only until the last token has
 /// ended. `goes`: an administrator loses the last token that has no end.
-async fn expect_admin(read: &mut dyn Read, goes: bool) -> Answer<()> {
-    let left = read.count(Count::Admins).await?.saturating_sub(u64::from(goes));
-    if left == 0 { Err(Refusal::LastAdmin.into()) } else { Ok(()) }
+pub(super) async fn expect_admin(read: &mut dyn Read, goes: bool) -> Answer<()> {
+    if admins_left(read, goes).await? == 0 { Err(Refusal::LastAdmin.into()) } else { Ok(()) }
 }
 
-/// Adds a token and hands it out.
-pub(super) async fn add_token(
-    write: &mut dyn Write,
-    principal: &PrincipalId,
-    now: Seconds,
-) -> Answer<Shown> {
-    let issued = issue_token()?;
-    let token = Token {
-        id: issue_token_id()?,
-        principal: principal.clone(),
-        create_time: now,
-        expire_time: None,
-        revoke_time: None,
-        last_use_time: None,
-    };
-    write.insert_token(&token, issued.digest).await?;
-    Ok(issued.token)
+/// Administrators with a token that has no end, when one of them has lost theirs.
+pub(super) async fn admins_left(read: &mut dyn Read, goes: bool) -> Answer<u64> {
+    Ok(read.count(Count::Admins).await?.saturating_sub(u64::from(goes)))
 }
 
-async fn commit(
-    change: Change<'_>,
+/// A principal with the end of its last token.
+pub(super) async fn shown(read: &mut dyn Read, principal: &Principal) -> Answer<Value> {
+    let mut shown = all_shown(read, core::slice::from_ref(principal)).await?;
+    Ok(shown.pop().unwrap_or_default())
+}
+
+async fn all_shown(read: &mut dyn Read, principals: &[Principal]) -> Answer<Vec<Value>> {
+    let ids: Vec<_> = principals.iter().map(|principal| principal.id.clone()).collect();
+    let ends = read.token_ends(&ids).await?;
+    let shown = principals.iter().zip(ends);
+    Ok(shown.map(|(principal, end)| resource::principal(principal, end)).collect())
+}
+
+pub(super) async fn commit(
+    mut change: Change<'_>,
     action: Action,
     before: Option<Value>,
-    after: Value,
+    new: &Principal,
 ) -> Answer<Outcome> {
+    let after = shown(change.write.reader(), new).await?;
     change.commit(Trace { action, consumer: None, revision: None, before, after }).await
 }
 

@@ -113,8 +113,8 @@ pub(super) fn seen_key(
     resource
 }
 
-/// A principal.
-pub(super) fn principal(principal: &Principal) -> Value {
+/// A principal, and when the last of its tokens ends by itself.
+pub(super) fn principal(principal: &Principal, token_end: Option<Seconds>) -> Value {
     let consumers = principal.consumers.iter().map(|id| format!("measurementConsumers/{id}"));
     object(json!({
         "name": format!("principals/{}", principal.id),
@@ -124,6 +124,7 @@ pub(super) fn principal(principal: &Principal) -> Value {
         "environment": principal.environment,
         "state": life(principal.revoke_time.is_none(), "REVOKED"),
         "createTime": to_text(principal.create_time),
+        "expireTime": token_end.map(to_text),
         "revokeTime": principal.revoke_time.map(to_text),
         "etag": format!("v{}", principal.version),
     }))

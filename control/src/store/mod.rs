@@ -16,8 +16,8 @@ use tokio::sync::watch;
 
 use crate::model::{
     AuditEvent, Consumer, Gateway, GatewayId, KeyEnd, KeyRecord, KeyUse, Millis, Part, Principal,
-    Reconciliation, Scope, Seconds, SenderDay, Slice, StreamRecord, Token, TokenId, UsageCount,
-    UsageQuery, UsageSum,
+    PrincipalEnd, Reconciliation, Scope, Seconds, SenderDay, Slice, StreamRecord, Token, TokenId,
+    UsageCount, UsageQuery, UsageSum,
 };
 use crate::names::PrincipalId;
 
@@ -187,6 +187,11 @@ pub trait Read: Send {
     async fn token(&mut self, digest: Digest) -> Stored<Option<(Principal, Token)>>;
     /// A principal's tokens, in the order in which they came.
     async fn tokens(&mut self, principal: &PrincipalId) -> Stored<Vec<Token>>;
+    /// When the last token of each of these principals ends by itself, in their order; none where one has
+    /// no end, or all were revoked.
+    async fn token_ends(&mut self, principals: &[PrincipalId]) -> Stored<Vec<Option<Seconds>>>;
+    /// The principals whose last token ends after a time, soonest first.
+    async fn principal_ends(&mut self, after: Seconds, limit: u32) -> Stored<Vec<PrincipalEnd>>;
 
     /// The trail, oldest first; or newest first, then before the event of that ordinal.
     async fn audit(&mut self, slice: Slice, newest_first: bool) -> Stored<Part<AuditEvent>>;

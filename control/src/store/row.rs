@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::model::{
     Action, AuditEvent, Consumer, Gateway, GatewayId, KeyEnd, KeyRecord, KeyState, Origin, Part,
-    Principal, Role, Scope, Slice, StreamRecord, Token, TokenId,
+    Principal, PrincipalEnd, Role, Scope, Slice, StreamRecord, Token, TokenId,
 };
 use crate::names::PrincipalId;
 use crate::store::{FeedKey, FeedStream, Standing, StoreError, environment as environment_of};
@@ -192,16 +192,28 @@ pub(super) fn feed_stream(row: &impl Columns) -> Result<FeedStream, StoreError> 
     })
 }
 
+fn role(text: &str) -> Result<Role, &'static str> {
+    Role::parse(text).ok_or("a stored role is unknown")
+}
+
 pub(super) fn principal(row: &impl Columns) -> Result<Principal, StoreError> {
     Ok(Principal {
         id: word(row, "principal_id", PrincipalId::parse)?,
         display_name: row.words("display_name")?.to_owned(),
-        role: word(row, "role", |text| Role::parse(text).ok_or("a stored role is unknown"))?,
+        role: word(row, "role", role)?,
         consumers: word(row, "consumers", consumer_ids)?,
         environment: optional_word(row, "environment", environment)?,
         version: row.count("version")?,
         create_time: row.time("create_time")?,
         revoke_time: row.number("revoke_time")?,
+    })
+}
+
+pub(super) fn principal_end(row: &impl Columns) -> Result<PrincipalEnd, StoreError> {
+    Ok(PrincipalEnd {
+        principal: word(row, "principal_id", PrincipalId::parse)?,
+        role: word(row, "role", role)?,
+        expire_time: row.time("expire_time")?,
     })
 }
 

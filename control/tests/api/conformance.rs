@@ -20,7 +20,7 @@ use serde_json::json;
 use self::lists::{
     a_change_after_a_revision_has_its_time, a_request_is_remembered, counts_leave_out_what_is_over,
     gateways_are_remembered_for_a_while, keys_end_in_order, lists_come_in_parts,
-    the_longest_unheard_gateways_make_room, uses_only_grow,
+    principals_end_with_their_last_token, the_longest_unheard_gateways_make_room, uses_only_grow,
 };
 use self::usage::{
     a_report_is_taken_once, a_senders_day_is_replaced, counts_add_up, what_is_old_is_forgotten,
@@ -73,6 +73,7 @@ suite!(
     a_senders_day_is_replaced,
     what_is_old_is_forgotten,
     keys_end_in_order,
+    principals_end_with_their_last_token,
     a_change_after_a_revision_has_its_time,
 );
 

@@ -110,7 +110,8 @@ async fn the_page_says_how_control_and_its_gateways_are() {
     let body =
         json!({"sender": "billing", "dataStreams": ["G-A"], "expireTime": "2099-01-01T00:00:00Z"});
     let key = control.post(&format!("{ACME}/apiKeys"), body).await.done();
-    let made = json!({"role": "gateway", "principalId": "edge-1"});
+    let made = json!({"role": "gateway", "principalId": "edge-1",
+        "expireTime": "2099-01-01T00:00:00Z"});
     let token = control.post("/v1/principals", made).await.done()["token"].to_string();
     let token = token.trim_matches('"');
     let page = poll(&control, token, 0, "").await.done();
@@ -140,6 +141,11 @@ async fn the_page_says_how_control_and_its_gateways_are() {
             format!(
                 "mpgate_key_expire_timestamp_seconds{{consumer=\"acme\",sender=\"billing\",key=\"{id}\"}}"
             ),
+            4_070_908_800.0,
+        ),
+        (
+            r#"mpgate_token_expire_timestamp_seconds{principal="edge-1",role="gateway"}"#
+                .to_owned(),
             4_070_908_800.0,
         ),
         (format!("mpgate_reconcile_gap_events{{{event}}}"), 4.0),

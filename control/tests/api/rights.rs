@@ -10,6 +10,7 @@ mod roles;
 mod rotation;
 mod rpc;
 mod scopes;
+mod token_ends;
 mod tokens;
 mod trail;
 

@@ -7,12 +7,13 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use reqwest::header::AUTHORIZATION;
 use reqwest::tls::TlsInfo;
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{Client, Response, StatusCode, Url};
 use serde_json::Value;
 
 use super::report::Report;
 use crate::cli::client::{base, cause, ended, http, is_about_trust};
 use crate::cli::credential::Credential;
+use crate::cli::output;
 use crate::cli::settings::Settings;
 use crate::time;
 use crate::tls::end;
@@ -196,6 +197,32 @@ async fn token(url: &Url, settings: &Settings, report: &mut Report) {
             report.fail(name, format!("control answers {status}: {detail}"), "look at its log");
         }
     }
+    if matches!(status, StatusCode::OK | StatusCode::FORBIDDEN) {
+        token_end(&client, url, &credential, report).await;
+    }
+}
+
+/// Until when the token will do, if it ends by itself. A control that cannot tell is an older one, and its tokens have no
+/// end but a rotation's.
+async fn token_end(client: &Client, url: &Url, credential: &Credential, report: &mut Report) {
+    let name = "control: token end";
+    let mut question = url.clone();
+    question.set_path("/v1/tokens:self");
+    let asked = client.get(question).header(AUTHORIZATION, credential.authorization.clone());
+    let Ok(answer) = asked.timeout(PATIENCE).send().await else { return };
+    let token: Value = answer.json().await.unwrap_or_default();
+    let Some(when) = token["expireTime"].as_str() else { return };
+    let Ok(end) = time::parse(when) else { return };
+    if !end::is_near(end) {
+        return report.ok(name, format!("it is in force until {when}"));
+    }
+    let found = format!("it is in force until {when}: it ends within 14 days");
+    let principal = token["name"].as_str().and_then(|name| name.split('/').nth(1));
+    let principal = output::printable(principal.unwrap_or_default());
+    let next = format!(
+        "have an administrator issue another, `mpgate principals rotate {principal}`, and put it in this one's place"
+    );
+    report.warn(name, found, next);
 }
 
 /// A token is its owner's.

@@ -1,6 +1,5 @@
 //! What a key may do: said when it comes into being, and changed later.
 
-use core::time::Duration;
 use std::io::{self, Read as _};
 
 use clap::Args;
@@ -12,13 +11,12 @@ use serde_json::{Map, Value, json};
 
 use super::{LINES, One};
 use crate::cli::CliError;
+use crate::cli::end::End;
 use crate::cli::mutation::{Mutation, Once};
 use crate::cli::output;
 use crate::cli::secret::{SecretPlace, show_once};
 use crate::cli::session::Session;
-use crate::cli::target;
 use crate::cli::wait::Wait;
-use crate::time;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CreateArgs {
@@ -106,12 +104,8 @@ struct Details {
     /// It is not valid before this time (RFC 3339)
     #[arg(long, value_name = "TIME")]
     not_before: Option<String>,
-    /// It ends after this time: 45s, 30m, 12h, 90d or 2w
-    #[arg(long, value_parser = target::duration, value_name = "DURATION", conflicts_with = "expire_time")]
-    expires_in: Option<Duration>,
-    /// It ends at this time (RFC 3339)
-    #[arg(long, value_name = "TIME")]
-    expire_time: Option<String>,
+    #[command(flatten)]
+    end: End,
     /// A name for people
     #[arg(long)]
     nickname: Option<String>,
@@ -126,16 +120,12 @@ impl Details {
         fn list<T: Serialize>(items: &[T]) -> Option<Value> {
             (!items.is_empty()).then(|| json!(items))
         }
-        let end = match self.expires_in {
-            None => self.expire_time.clone(),
-            Some(after) => Some(end(after)?),
-        };
         let given = [
             ("events", list(&self.events)),
             ("sourceNetworks", list(&self.source_networks)),
             ("certificateNames", list(&self.certificate_names)),
             ("notBefore", self.not_before.clone().map(Value::from)),
-            ("expireTime", end.map(Value::from)),
+            ("expireTime", self.end.time()?.map(Value::from)),
             ("nickname", self.nickname.clone().map(Value::from)),
             ("description", self.description.clone().map(Value::from)),
         ];
@@ -227,13 +217,4 @@ fn changes(update: &UpdateArgs) -> Result<Value, CliError> {
         return Err(CliError::Usage(rule.to_owned()));
     }
     Ok(body.into())
-}
-
-/// The time that is so far from now, as the API writes it.
-pub(super) fn end(after: Duration) -> Result<String, CliError> {
-    i64::try_from(after.as_secs())
-        .ok()
-        .and_then(|seconds| time::now().checked_add(seconds))
-        .map(time::to_text)
-        .ok_or_else(|| CliError::Usage("the key would end too far in the future".to_owned()))
 }

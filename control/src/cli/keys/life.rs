@@ -5,9 +5,9 @@ use core::time::Duration;
 use clap::Args;
 use serde_json::{Map, Value};
 
-use super::grant::end;
 use super::{LINES, One};
 use crate::cli::CliError;
+use crate::cli::end;
 use crate::cli::mutation::Mutation;
 use crate::cli::output;
 use crate::cli::secret::{SecretPlace, show_once};
@@ -50,7 +50,7 @@ pub(super) async fn rotate(rotation: RotateArgs, session: &Session) -> Result<()
         body.insert("overlap".to_owned(), format!("{}s", overlap.as_secs()).into());
     }
     if let Some(after) = rotation.expires_in {
-        body.insert("expireTime".to_owned(), end(after)?.into());
+        body.insert("expireTime".to_owned(), end::after(after)?.into());
     }
     let (query, body) = rotation.mutation.custom(body);
     let destination = rotation.place.settle()?;

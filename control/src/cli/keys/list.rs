@@ -6,8 +6,8 @@ use clap::Args;
 use mpgate_contract::ConsumerId;
 
 use super::COLUMNS;
-use super::grant::end;
 use crate::cli::CliError;
+use crate::cli::end;
 use crate::cli::output;
 use crate::cli::session::{Session, deleted_too};
 use crate::cli::target;
@@ -49,7 +49,7 @@ pub(super) async fn list(wanted: ListArgs, session: &Session) -> Result<(), CliE
     let advice = advised.iter().filter(|(wanted, _)| *wanted);
     filter.extend(advice.map(|(_, advice)| format!("advice:{advice}")));
     if let Some(within) = wanted.expiring_within {
-        filter.push(format!("expireTime <= \"{}\" AND state = ACTIVE", end(within)?));
+        filter.push(format!("expireTime <= \"{}\" AND state = ACTIVE", end::after(within)?));
     }
     let filter = filter.join(" AND ");
     let mut query = deleted_too(wanted.show_deleted || wanted.revoked_but_tried);

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 
+use crate::cli::end::length;
 use crate::cli::output;
 use crate::model::Seconds;
 use crate::time;
@@ -317,14 +318,6 @@ fn share(part: i64, whole: i64) -> String {
     thousandths
         .checked_div(i128::from(whole))
         .map_or("-".to_owned(), |share| format!("{}.{}%", share / 10, share % 10))
-}
-
-/// A time in its largest unit that fits twice.
-fn length(seconds: Seconds) -> String {
-    let units = [(24 * 60 * 60, "d"), (60 * 60, "h"), (60, "min")];
-    let unit = units.into_iter().find(|(unit, _)| seconds >= unit * 2);
-    let (unit, name) = unit.unwrap_or((1, "s"));
-    format!("{} {name}", seconds / unit)
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use mpgate_contract::Digest;
 use sqlx::PgConnection;
 
 use super::signed;
-use crate::model::{Part, Principal, Seconds, Slice, Token, TokenId};
+use crate::model::{Part, Principal, PrincipalEnd, Seconds, Slice, Token, TokenId};
 use crate::names::PrincipalId;
 use crate::store::Stored;
-use crate::store::row;
+use crate::store::row::{self, Columns as _};
 
 pub(super) async fn find(
     connection: &mut PgConnection,
@@ -62,6 +62,43 @@ pub(super) async fn tokens(
     .fetch_all(connection)
     .await?;
     rows.iter().map(row::token).collect()
+}
+
+pub(super) async fn token_ends(
+    connection: &mut PgConnection,
+    principals: &[PrincipalId],
+) -> Stored<Vec<Option<Seconds>>> {
+    // The list as one array: one statement, however many principals.
+    let rows = sqlx::query(
+        "SELECT (SELECT CASE WHEN count(*) = count(expire_time) THEN max(expire_time) END
+             FROM tokens WHERE principal_id = asked.id AND revoke_time IS NULL) AS expire_time
+         FROM unnest($1::text[]) WITH ORDINALITY AS asked (id, place) ORDER BY place",
+    )
+    .bind(principals.iter().map(PrincipalId::as_str).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok(row.number("expire_time")?)).collect()
+}
+
+pub(super) async fn ends(
+    connection: &mut PgConnection,
+    after: Seconds,
+    limit: u32,
+) -> Stored<Vec<PrincipalEnd>> {
+    let rows = sqlx::query(
+        "SELECT principal_id, role, max(expire_time) AS expire_time
+         FROM tokens JOIN principals USING (principal_id)
+         WHERE tokens.revoke_time IS NULL AND principals.revoke_time IS NULL AND expire_time > $1
+             AND NOT EXISTS (SELECT 1 FROM tokens AS lasting
+                 WHERE lasting.principal_id = tokens.principal_id
+                     AND lasting.revoke_time IS NULL AND lasting.expire_time IS NULL)
+         GROUP BY principal_id, role ORDER BY max(expire_time), principal_id LIMIT $2",
+    )
+    .bind(after)
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(row::principal_end).collect()
 }
 
 pub(super) async fn insert(connection: &mut PgConnection, principal: &Principal) -> Stored<()> {

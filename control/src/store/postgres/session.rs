@@ -13,8 +13,8 @@ use super::{
 };
 use crate::model::{
     AuditEvent, Consumer, Gateway, GatewayId, KeyEnd, KeyRecord, KeyUse, Millis, Part, Principal,
-    Reconciliation, Scope, Seconds, SenderDay, Slice, StreamRecord, Token, TokenId, UsageCount,
-    UsageQuery, UsageSum,
+    PrincipalEnd, Reconciliation, Scope, Seconds, SenderDay, Slice, StreamRecord, Token, TokenId,
+    UsageCount, UsageQuery, UsageSum,
 };
 use crate::names::PrincipalId;
 use crate::store::row::Columns as _;
@@ -158,6 +158,14 @@ impl Read for Session {
 
     async fn tokens(&mut self, principal: &PrincipalId) -> Stored<Vec<Token>> {
         self.health.within(principals::tokens(&mut self.transaction, principal)).await
+    }
+
+    async fn token_ends(&mut self, principals: &[PrincipalId]) -> Stored<Vec<Option<Seconds>>> {
+        self.health.within(principals::token_ends(&mut self.transaction, principals)).await
+    }
+
+    async fn principal_ends(&mut self, after: Seconds, limit: u32) -> Stored<Vec<PrincipalEnd>> {
+        self.health.within(principals::ends(&mut self.transaction, after, limit)).await
     }
 
     async fn audit(&mut self, slice: Slice, newest_first: bool) -> Stored<Part<AuditEvent>> {

@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0004_reconciliations.sql"),
     include_str!("../../../migrations/sqlite/0005_gateways_in_milliseconds.sql"),
     include_str!("../../../migrations/sqlite/0006_gateways_lives.sql"),
+    include_str!("../../../migrations/sqlite/0007_token_ends.sql"),
 ];
 
 /// What `PRAGMA application_id` says of our files ("mpgt").

@@ -4,10 +4,10 @@ use mpgate_contract::Digest;
 use sqlx::SqliteConnection;
 
 use super::signed;
-use crate::model::{Part, Principal, Seconds, Slice, Token, TokenId};
+use crate::model::{Part, Principal, PrincipalEnd, Seconds, Slice, Token, TokenId};
 use crate::names::PrincipalId;
 use crate::store::Stored;
-use crate::store::row;
+use crate::store::row::{self, Columns as _};
 
 pub(super) async fn find(
     connection: &mut SqliteConnection,
@@ -65,6 +65,44 @@ pub(super) async fn tokens(
     .fetch_all(connection)
     .await?;
     rows.iter().map(row::token).collect()
+}
+
+pub(super) async fn token_ends(
+    connection: &mut SqliteConnection,
+    principals: &[PrincipalId],
+) -> Stored<Vec<Option<Seconds>>> {
+    // The list as JSON: one statement, however many principals.
+    let ids: Vec<_> = principals.iter().map(PrincipalId::as_str).collect();
+    let rows = sqlx::query(
+        "SELECT (SELECT CASE WHEN count(*) = count(expire_time) THEN max(expire_time) END
+             FROM tokens WHERE principal_id = asked.value AND revoke_time IS NULL) AS expire_time
+         FROM json_each(?) AS asked ORDER BY asked.key",
+    )
+    .bind(serde_json::to_string(&ids).map_err(row::broken)?)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok(row.number("expire_time")?)).collect()
+}
+
+pub(super) async fn ends(
+    connection: &mut SqliteConnection,
+    after: Seconds,
+    limit: u32,
+) -> Stored<Vec<PrincipalEnd>> {
+    let rows = sqlx::query(
+        "SELECT principal_id, role, max(expire_time) AS expire_time
+         FROM tokens JOIN principals USING (principal_id)
+         WHERE tokens.revoke_time IS NULL AND principals.revoke_time IS NULL AND expire_time > ?
+             AND NOT EXISTS (SELECT 1 FROM tokens AS lasting
+                 WHERE lasting.principal_id = tokens.principal_id
+                     AND lasting.revoke_time IS NULL AND lasting.expire_time IS NULL)
+         GROUP BY principal_id, role ORDER BY max(expire_time), principal_id LIMIT ?",
+    )
+    .bind(after)
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(row::principal_end).collect()
 }
 
 pub(super) async fn insert(connection: &mut SqliteConnection, principal: &Principal) -> Stored<()> {

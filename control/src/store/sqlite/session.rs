@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use super::{audit, consumers, feed, gateways, keys, principals, reconciliations, streams, usage};
 use crate::model::{
     AuditEvent, Consumer, Gateway, GatewayId, KeyEnd, KeyRecord, KeyUse, Millis, Part, Principal,
-    Reconciliation, Scope, Seconds, SenderDay, Slice, StreamRecord, Token, TokenId, UsageCount,
-    UsageQuery, UsageSum,
+    PrincipalEnd, Reconciliation, Scope, Seconds, SenderDay, Slice, StreamRecord, Token, TokenId,
+    UsageCount, UsageQuery, UsageSum,
 };
 use crate::names::PrincipalId;
 use crate::store::{
@@ -140,6 +140,14 @@ impl Read for Session {
 
     async fn tokens(&mut self, principal: &PrincipalId) -> Stored<Vec<Token>> {
         principals::tokens(&mut self.transaction, principal).await
+    }
+
+    async fn token_ends(&mut self, principals: &[PrincipalId]) -> Stored<Vec<Option<Seconds>>> {
+        principals::token_ends(&mut self.transaction, principals).await
+    }
+
+    async fn principal_ends(&mut self, after: Seconds, limit: u32) -> Stored<Vec<PrincipalEnd>> {
+        principals::ends(&mut self.transaction, after, limit).await
     }
 
     async fn audit(&mut self, slice: Slice, newest_first: bool) -> Stored<Part<AuditEvent>> {

@@ -183,6 +183,34 @@ fn when_controls_certificate_ends_is_told() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_token_ends_is_told() {
+    let directory = Directory::new();
+    let control = Control::start(&directory);
+    for (role, days, result, words) in [
+        ("viewer", None, None, ""),
+        ("viewer", Some(15), Some("ok"), "in force until "),
+        ("viewer", Some(13), Some("warn"), "it ends within 14 days"),
+        ("gateway", Some(13), Some("warn"), "it ends within 14 days"),
+        ("gateway", Some(15), Some("ok"), "in force until "),
+    ] {
+        let end = days.map(|days| {
+            let end = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(days * 24);
+            jiff::Timestamp::from_second(end.as_second()).expect("a time").to_string()
+        });
+        let body = serde_json::json!({"role": role, "expireTime": end});
+        let created = control.post("/v1/principals", body).await.done();
+        let token = created["token"].as_str().expect("a token");
+        let environment = [("MPGATE_URL", control.url.as_str()), ("MPGATE_TOKEN", token)];
+        let (ended, checks) = checks(&environment, "");
+        assert_eq!(ended, Some(0), "{checks:?}");
+        let found = checks.iter().find(|(name, _, _)| name == "control: token end");
+        assert_eq!(found.map(|(_, result, _)| result.as_str()), result, "{checks:?}");
+        let told = found.map(|(_, _, found)| found.as_str()).unwrap_or_default();
+        assert!(told.contains(words) && told.contains(&end.unwrap_or_default()), "{checks:?}");
+    }
+}
+
 const MISSING: &str = r#"{"type":"urn:x-mpgate:reason:missing_secret"}"#;
 const UNKNOWN_PATH: &str = r#"{"type":"urn:x-mpgate:reason:unknown_path"}"#;
 

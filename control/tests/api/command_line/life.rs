@@ -233,6 +233,32 @@ fn principals_and_consumers_are_changed() {
     assert!(site.done("principals tokens team").contains("LAST USED"));
 }
 
+#[test]
+fn a_token_that_ends_says_what_is_left() {
+    let site = Site::new();
+    let shown = site.done("principals create guest --role viewer --expires-in 30d --show-secret");
+    let left = ["30 d", "29 d"].map(|left| format!("\nENDS IN       {left}\n"));
+    assert!(left.iter().any(|left| shown.contains(left)), "{shown}");
+    let whole = site.json("principals get guest");
+    assert!(whole["expireTime"].is_string() && whole["left"].is_null(), "{whole}");
+    let shown =
+        site.done("principals rotate guest --expire-time 2099-01-01T00:00:00Z --show-secret");
+    assert!(shown.contains("\nEXPIRES       2099-01-01T00:00:00Z\n"), "{shown}");
+    let line = |table: &str, word: &str| {
+        let line = table.lines().find(|line| line.contains(word));
+        line.unwrap_or_else(|| panic!("no {word} in {table}")).to_owned()
+    };
+    let list = site.done("principals list");
+    assert!(line(&list, "guest").contains("2099-01-01T00:00:00Z  "), "{list}");
+    assert!(line(&list, "admin").contains("never                 -  "), "{list}");
+    // The old one has the overlap's day left.
+    let tokens = site.done("principals tokens guest");
+    let old = line(&tokens, "ACTIVE");
+    assert!(old.contains(" 24 h ") || old.contains(" 23 h "), "{tokens}");
+    let shown = site.done("principals rotate guest --no-expire-time --show-secret");
+    assert!(shown.contains("\nEXPIRES       never\n"), "{shown}");
+}
+
 #[tokio::test]
 async fn a_change_is_waited_for_and_who_is_behind_is_named() {
     let site = Site::new();

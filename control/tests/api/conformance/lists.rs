@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mpgate_contract::{Digest, Environment};
 use mpgate_control::model::{
     AuditEvent, Gateway, GatewayId, KeyRecord, KeyState, KeyUse, Principal, Role, Scope, Slice,
+    Token,
 };
 use mpgate_control::names::PrincipalId;
 use mpgate_control::store::{Count, DoneRequest, Store, Write};
@@ -211,6 +212,64 @@ pub(super) async fn keys_end_in_order(store: &Arc<dyn Store>) {
     assert_eq!(senders(&mut *write, NOW, 10).await, ["s1 10", "s0 20"]);
     assert_eq!(senders(&mut *write, NOW, 1).await, ["s1 10"]);
     assert_eq!(senders(&mut *write, NOW + 10, 10).await, ["s0 20"]);
+}
+
+/// Whose, its tokens as end (0: none) and whether revoked, then when the last ends.
+type Tokens = (&'static str, &'static [(i64, bool)], Option<i64>);
+
+pub(super) async fn principals_end_with_their_last_token(store: &Arc<dyn Store>) {
+    let rows: [Tokens; 7] = [
+        ("lasting", &[(0, false)], None),
+        ("rotated", &[(10, false), (0, false)], None),
+        ("two", &[(30, false), (10, false)], Some(30)),
+        ("one", &[(20, false), (0, true), (90, true)], Some(20)),
+        ("over", &[(5, false)], Some(5)),
+        ("without", &[(50, true)], None),
+        ("gone", &[(40, false)], Some(40)),
+    ];
+    let mut write = store.write().await.expect("the writer");
+    let mut number = 0;
+    for (name, tokens, _) in rows {
+        let mut principal = Principal {
+            id: PrincipalId::parse(name).expect("an id"),
+            display_name: String::new(),
+            role: Role::Viewer,
+            consumers: vec![],
+            environment: None,
+            version: 1,
+            create_time: NOW,
+            revoke_time: None,
+        };
+        write.insert_principal(&principal).await.expect("a principal");
+        for (end, is_revoked) in tokens {
+            number += 1;
+            let expire_time = (*end > 0).then_some(NOW + end);
+            let mut token = Token { expire_time, ..token(&principal.id, number) };
+            write.insert_token(&token, Digest::of(&[number])).await.expect("a token");
+            token.revoke_time = is_revoked.then_some(NOW);
+            write.update_token(&token).await.expect("a token");
+        }
+        if name == "gone" {
+            principal.revoke_time = Some(NOW);
+            write.update_principal(&principal).await.expect("a principal");
+        }
+    }
+    let stranger: Tokens = ("nobody", &[], None);
+    let asked = rows.iter().chain([&stranger]);
+    let (ids, expected): (Vec<_>, Vec<_>) = asked
+        .map(|(name, _, end)| (PrincipalId::parse(name).expect("an id"), end.map(|it| NOW + it)))
+        .unzip();
+    assert_eq!(write.token_ends(&ids).await.expect("an answer"), expected);
+    assert_eq!(write.token_ends(&[]).await.expect("an answer"), []);
+    let ends = async |write: &mut dyn Write, after: i64, limit: u32| -> Vec<String> {
+        let ends = write.principal_ends(after, limit).await.expect("an answer");
+        let told = ends.into_iter();
+        told.map(|it| format!("{} {} {}", it.principal, it.role.label(), it.expire_time - NOW))
+            .collect()
+    };
+    assert_eq!(ends(&mut *write, NOW + 5, 10).await, ["one viewer 20", "two viewer 30"]);
+    assert_eq!(ends(&mut *write, NOW + 5, 1).await, ["one viewer 20"]);
+    assert_eq!(ends(&mut *write, NOW + 25, 10).await, ["two viewer 30"]);
 }
 
 pub(super) async fn a_change_after_a_revision_has_its_time(store: &Arc<dyn Store>) {

@@ -78,6 +78,7 @@ fn rows() -> Vec<Row> {
         ("POST", PRINCIPAL, ":rotate", stale(), ADMINS, 409, 409),
         ("GET", "/v1/principals/{principal}/tokens", "", none(), ADMINS, 200, 200),
         ("DELETE", "/v1/principals/{principal}/tokens/{token}", "", none(), ADMINS, 404, 404),
+        ("GET", "/v1/tokens:self", "", none(), OPEN, 200, 200),
         ("GET", "/v1/auditEvents", "", none(), READERS, 200, 200),
         ("GET", "/v1/gateways", "", none(), READERS, 200, 200),
         ("GET", "/v1/gateways/{gateway}", "", none(), READERS, 404, 404),
