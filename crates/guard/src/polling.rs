@@ -75,12 +75,12 @@ impl Attempt {
         self.begun == 0 || now >= self.not_before || beyond_any_pause
     }
 
-    /// The same note once the VM that began and did not end was told of; `None` where there is nothing
+    /// The same note once one VM that began and did not end was told of; `None` where there is nothing
     /// to tell, or it may still be at it.
     #[must_use]
     pub fn tell(&self, now: u64) -> Option<Self> {
         let is_over = self.begun > self.told && self.allows(now);
-        is_over.then(|| Self { told: self.begun, ..self.clone() })
+        is_over.then(|| Self { told: self.told.saturating_add(1), ..self.clone() })
     }
 
     /// The note to leave once a page was processed: what others began and nobody told of yet is still to
@@ -170,6 +170,9 @@ mod tests {
         assert!(told.allows(1_500));
         let second = told.again(1_500);
         assert_eq!(second.tell(2_500).map(|attempt| attempt.told), Some(2));
+        let both = first.again(1_100);
+        let one = both.tell(2_100).expect("two died");
+        assert_eq!(one.tell(2_100).map(|attempt| attempt.told), Some(2));
     }
 
     /// Two VMs can have a page each: one whose lease ran out while control thought about its answer.
