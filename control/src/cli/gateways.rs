@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 
 use clap::Subcommand;
+use serde_json::json;
 
 use super::CliError;
 use super::mutation::Once;
@@ -19,16 +20,18 @@ Examples:
 
 One unseen for 60 s is SILENT, and no longer counts where somebody waits for a change (--wait).")]
     List,
-    /// Take one that has ended out of the list, before its day is over
+    /// Take those that have ended out of the list, before their day is over
     #[command(after_help = "\
-Example:
+Examples:
   mpgate gateways forget edge-1.3f9c2b1a0d4e5f60
+  mpgate gateways forget edge-1.3f9c2b1a0d4e5f60 edge-1.9a1c55e07d2b4c11
 
-Only a SILENT one: see first that its Envoy has ended, as one that is cut off goes on with the list it has. One that
+Only SILENT ones: see first that its Envoy has ended, as one that is cut off goes on with the list it has. One that
 speaks again is listed again. An Envoy that was started anew with the same node id needs no command.")]
     Forget {
-        /// Its id, as the list names it
-        gateway: String,
+        /// Their ids, as the list names them
+        #[arg(required = true, value_name = "GATEWAY")]
+        gateways: Vec<String>,
         #[command(flatten)]
         once: Once,
     },
@@ -82,13 +85,35 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CliError> {
             }
             Ok(())
         }
-        Verb::Forget { gateway, once } => {
-            let gateway = client.delete(&path(&gateway), &once.query(&[])).await?;
-            output::one(&gateway, &LINES, format)
-        }
+        Verb::Forget { gateways, once } => forget(&gateways, &once, session).await,
         Verb::Get { gateway } => {
             let gateway = client.get(&path(&gateway), &[]).await?;
             output::one(&gateway, &LINES, format)
         }
     }
+}
+
+/// One after the other; those that were forgotten before one that may not be are shown before the error.
+async fn forget(gateways: &[String], once: &Once, session: &Session) -> Result<(), CliError> {
+    let (client, format) = (&session.client, session.format);
+    if let [gateway] = gateways {
+        let gateway = client.delete(&path(gateway), &once.query(&[])).await?;
+        return output::one(&gateway, &LINES, format);
+    }
+    if once.is_chosen() {
+        return Err(CliError::Usage("--request-id is for one change: name one gateway".to_owned()));
+    }
+    let mut forgotten = Vec::with_capacity(gateways.len());
+    let mut ended = Ok(());
+    for gateway in gateways {
+        match client.delete(&path(gateway), &once.query(&[])).await {
+            Ok(gateway) => forgotten.push(gateway),
+            Err(error) => {
+                ended = Err(error);
+                break;
+            }
+        }
+    }
+    output::list(&json!({"gateways": forgotten}), "gateways", &COLUMNS, format)?;
+    ended
 }

@@ -22,6 +22,11 @@ pub(super) struct Mutation {
 }
 
 impl Once {
+    /// Whether an id was chosen: each change has its own.
+    pub(super) const fn is_chosen(&self) -> bool {
+        self.request_id.is_some()
+    }
+
     /// As parameters of the query, beside others.
     pub(super) fn query<'a>(&'a self, beside: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
         let id = self.request_id.as_deref().map(|id| ("requestId", id));

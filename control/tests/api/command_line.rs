@@ -4,6 +4,7 @@ mod allowlist;
 mod check;
 mod doctor;
 mod ends;
+mod gateways;
 mod life;
 mod reconcile;
 mod secrets;
