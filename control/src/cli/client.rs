@@ -15,6 +15,7 @@ use super::CliError;
 use super::credential::Credential;
 use super::settings::Settings;
 use crate::model::Seconds;
+use crate::time;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -139,6 +140,12 @@ impl Client {
         let cause = cause(error);
         CliError::Unreachable(if error.is_timeout() {
             format!("control at {base} (from {origin}) does not answer in time")
+        } else if let Some(end) = ended(error) {
+            format!(
+                "control at {base} (from {origin}) cannot be trusted: its certificate, or one of its chain, ended at \
+                 {}; renew it, or put this machine's clock right. `mpgate doctor` looks step by step",
+                time::to_text(end)
+            )
         } else if is_about_trust(&cause) {
             format!(
                 "control at {base} (from {origin}) cannot be trusted: {cause}; name the CA that signed its \

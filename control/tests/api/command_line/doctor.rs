@@ -176,6 +176,9 @@ fn when_controls_certificate_ends_is_told() {
         let environment = [("MPGATE_URL", url.as_str()), ("MPGATE_TOKEN_FILE", &token_file)];
         let (ended, checks) = checks(&environment, &flags);
         assert_eq!(ended, Some(code), "{end}: {checks:?}");
+        let listed = run(&environment, &format!("consumers list {flags}"));
+        let is_told = listed.error.contains(&format!("ended at {end}T00:00:00Z; renew it"));
+        assert_eq!((listed.code == Some(4), is_told), (code == 1, code == 1), "{}", listed.error);
         let tls = checks.iter().find(|(name, _, _)| name == "control: TLS");
         let (_, told, found) = tls.unwrap_or_else(|| panic!("{end}: {checks:?}"));
         assert!(told == result && found.contains(words), "{end}: {checks:?}");
