@@ -206,12 +206,15 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// Writes what was heard of gateways and tokens until the process ends, and once more then.
+/// Writes what was heard of gateways and tokens, and who was denied what, until the process ends, and once more then.
 async fn write_heard(service: Service, mut stopping: watch::Receiver<bool>) {
     loop {
         let ends = tokio::time::timeout(WRITE_HEARD, stopping.changed()).await.is_ok();
         if let Err(error) = service.write_heard(ends).await {
             tracing::warn!(%error, "what was heard of gateways could not be written");
+        }
+        if let Err(error) = service.write_denied(ends).await {
+            tracing::warn!(%error, "attempts that were denied could not be written to the trail");
         }
         if ends {
             return;

@@ -14,6 +14,9 @@ const FILTERED: &[&str] = &[
     "action",
     "resource",
     "measurementConsumer",
+    "status",
+    "method",
+    "count",
     "requestId",
     "revision",
 ];

@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use mpgate_contract::ConsumerId;
 
 use super::App;
+use super::denied::Asked;
 use super::observe::{CalledBy, RequestId};
 use super::problem::{Problem, Reason};
 use crate::failures::{Failures, Limits, Tell, Verdict};
@@ -33,16 +34,27 @@ pub(super) async fn require(
     let called_by = extensions.get::<CalledBy>().cloned().unwrap_or_default();
     let caller = authenticate(&app, request.headers(), source, request_id).await?;
     called_by.is(&caller.principal.id);
-    match parameters.iter().find(|(name, _)| *name == "mc") {
-        None => caller.may(permission)?,
+    let asked = Asked::of(&request, &parameters);
+    let allowed = match parameters.iter().find(|(name, _)| *name == "mc") {
+        None => caller.may(permission),
         Some((_, id)) => match ConsumerId::parse(id) {
-            Ok(consumer) => caller.may_to(permission, &consumer)?,
+            Ok(consumer) => caller.may_to(permission, &consumer),
             // What cannot be a consumer is nobody's: the handler says that it is not there.
-            Err(_) => caller.may(permission)?,
+            Err(_) => caller.may(permission),
         },
+    };
+    let answer = match allowed {
+        Ok(()) => {
+            request.extensions_mut().insert(caller.clone());
+            next.run(request).await
+        }
+        Err(refusal) => Problem::from(refusal).into_response(),
+    };
+    // Some rules are about what was sent, so that only the handler knows.
+    if answer.status() == StatusCode::FORBIDDEN {
+        app.service.note_denied(&caller, asked.method, asked.resource);
     }
-    request.extensions_mut().insert(caller);
-    Ok(next.run(request).await)
+    Ok(answer)
 }
 
 /// Finds out who calls.

@@ -5,6 +5,7 @@ mod audit;
 pub(crate) mod auth;
 mod changes;
 mod consumers;
+mod denied;
 mod gateways;
 mod health;
 pub(crate) mod input;

@@ -105,7 +105,7 @@ pub(super) async fn observe(
 }
 
 /// The template of the route, with the custom method if there is one. Never the path.
-fn route(request: &Request) -> String {
+pub(super) fn route(request: &Request) -> String {
     let Some(template) = request.extensions().get::<MatchedPath>() else {
         return "unknown".to_owned();
     };
@@ -150,7 +150,7 @@ fn new_id() -> String {
 }
 
 /// A method is the client's text; only those with a meaning are logged.
-fn known_method(method: &Method) -> &'static str {
+pub(super) fn known_method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

@@ -1,4 +1,4 @@
-//! `mpgate audit`: who changed what. The newest part of the trail, and what comes after it.
+//! `mpgate audit`: who changed what, and who tried to and may not. The newest part of the trail, and what comes after it.
 
 use core::time::Duration;
 
@@ -26,9 +26,11 @@ Examples:
   mpgate audit
   mpgate audit --principal shop-team --since 7d
   mpgate audit --resource measurementConsumers/acme/apiKeys/4fGk2mTQx9Za --output json
+  mpgate audit --denied --since 1d
   mpgate audit --follow
 
-Oldest first. With --output json, --follow prints one event in a line.")]
+Oldest first. With --output json, --follow prints one event in a line. Of what was denied (PERMISSION_DENIED) each
+principal has ten events an hour, and one that counts the rest.")]
 pub(super) struct AuditArgs {
     /// Only what this principal did
     #[arg(long, value_parser = PrincipalId::parse)]
@@ -36,6 +38,9 @@ pub(super) struct AuditArgs {
     /// Only what was done so: create, update, delete, rotate, ...
     #[arg(long)]
     action: Option<String>,
+    /// Only what somebody tried and may not
+    #[arg(long, conflicts_with = "action")]
+    denied: bool,
     /// Only what was done to this, by its full name
     #[arg(long, value_name = "NAME")]
     resource: Option<String>,
@@ -58,7 +63,7 @@ pub(super) struct AuditArgs {
     options: Options,
 }
 
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column; 9] = [
     ("TIME", "time", "-"),
     ("PRINCIPAL", "principal", "-"),
     ("ACTION", "action", "-"),
@@ -66,6 +71,8 @@ const COLUMNS: [Column; 7] = [
     ("SOURCE", "source", "-"),
     ("REVISION", "revision", "-"),
     ("REQUEST", "requestId", "-"),
+    ("DENIED METHOD", "method", "-"),
+    ("COUNT", "count", "-"),
 ];
 
 pub(super) async fn run(arguments: AuditArgs) -> Result<(), CliError> {
@@ -98,6 +105,7 @@ impl AuditArgs {
         let given = [
             self.principal.as_ref().map(|id| quoted("principal", format!("principals/{id}"))),
             self.action.clone().map(|action| quoted("action", action)),
+            self.denied.then(|| quoted("status", "PERMISSION_DENIED".to_owned())),
             self.resource.clone().map(|name| quoted("resource", name)),
             self.consumer
                 .as_ref()

@@ -176,6 +176,21 @@ impl Call {
         Ok(caller)
     }
 
+    /// Whether the caller may change this consumer's keys. Who may not is in the trail.
+    fn expect(
+        &self,
+        caller: &Caller,
+        consumer: &ConsumerId,
+        method: &str,
+        resource: impl FnOnce() -> String,
+    ) -> Result<(), Problem> {
+        let allowed = caller.may_to(Permission::Write, consumer);
+        if allowed.is_err() {
+            self.backend.note_denied(caller, method, resource());
+        }
+        Ok(allowed?)
+    }
+
     async fn create(self, message: CreateApiKeyRequest) -> Result<ApiKey, Problem> {
         let caller = self.caller().await?;
         let consumer = message
@@ -187,7 +202,9 @@ impl Call {
                     "The parent is the name of a measurement consumer: measurementConsumers/{id}.";
                 Problem::field("parent", rule)
             })?;
-        caller.may_to(Permission::Write, &consumer)?;
+        self.expect(&caller, &consumer, "CreateApiKey", || {
+            format!("measurementConsumers/{consumer}/apiKeys")
+        })?;
         let given = message.api_key.ok_or_else(|| {
             Problem::field("api_key", "api_key is required: a nickname at least.")
         })?;
@@ -211,9 +228,13 @@ impl Call {
             let rule = "The name is that of an API key: measurementConsumers/{id}/apiKeys/{id}.";
             Problem::field("name", rule)
         })?;
-        caller.may_to(Permission::Write, &consumer)?;
+        let id = KeyId::parse(id);
+        self.expect(&caller, &consumer, "DeleteApiKey", || {
+            let id = id.as_ref().map_or("-", KeyId::as_str);
+            format!("measurementConsumers/{consumer}/apiKeys/{id}")
+        })?;
         // What cannot be an id is not there.
-        let id = KeyId::parse(id).map_err(|_| {
+        let id = id.map_err(|_| {
             Problem::new(Reason::NotFound, "The measurement consumer has no such API key.")
         })?;
         self.backend.delete(&caller, &consumer, &id).await

@@ -14,6 +14,9 @@ use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::service::{self, Caller, Mutation, Outcome, Streams};
 
+/// The service's full name, before that of a method.
+const SERVICE: &str = "wfa.measurement.api.v2alpha.ApiKeys";
+
 /// A key to create.
 pub(super) struct NewKey {
     pub(super) consumer: ConsumerId,
@@ -46,6 +49,11 @@ impl Backend {
         let source: Option<IpAddr> =
             extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
         auth::authenticate(&self.app, metadata, source, request_id.to_owned()).await
+    }
+
+    /// The caller was told that it may not.
+    pub(super) fn note_denied(&self, caller: &Caller, method: &str, resource: String) {
+        self.app.service.note_denied(caller, format!("{SERVICE}/{method}"), resource);
     }
 
     pub(super) async fn create(&self, caller: &Caller, new: NewKey) -> Result<ApiKey, Problem> {

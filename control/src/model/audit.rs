@@ -1,4 +1,4 @@
-//! The trail: who changed what, when, from where.
+//! The trail: who changed what, when, from where; and who tried to and may not.
 
 use mpgate_contract::ConsumerId;
 use serde_json::Value;
@@ -27,11 +27,13 @@ pub enum Action {
     ResetAdmin,
     /// The database was replaced by a backup.
     Restore,
+    /// Nothing: the principal may not do what it asked for.
+    Denied,
 }
 
 impl Action {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Create,
         Self::Update,
         Self::Delete,
@@ -41,6 +43,7 @@ impl Action {
         Self::Adopt,
         Self::ResetAdmin,
         Self::Restore,
+        Self::Denied,
     ];
 
     /// The word for it: on the wire and in the database.
@@ -56,6 +59,7 @@ impl Action {
             Self::Adopt => "adopt",
             Self::ResetAdmin => "reset_admin",
             Self::Restore => "restore",
+            Self::Denied => "denied",
         }
     }
 
@@ -66,7 +70,16 @@ impl Action {
     }
 }
 
-/// One change. Neither `before` nor `after` ever holds a secret or a digest.
+/// What was asked for by somebody who may not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// The method, as the log names it: `POST /v1/principals`.
+    pub method: String,
+    /// How many attempts the event stands for; where it is more than one, the last is described.
+    pub count: u64,
+}
+
+/// One change, or an attempt that was denied. Neither `before` nor `after` ever holds a secret or a digest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuditEvent {
     /// Its place in the trail; 0 before it is stored.
@@ -91,4 +104,6 @@ pub struct AuditEvent {
     pub before: Option<Value>,
     /// The resource after.
     pub after: Option<Value>,
+    /// What was denied; none for a change.
+    pub denial: Option<Denial>,
 }

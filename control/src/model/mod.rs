@@ -12,7 +12,7 @@ mod refusal;
 mod stream;
 mod usage;
 
-pub use audit::{Action, AuditEvent};
+pub use audit::{Action, AuditEvent, Denial};
 pub use consumer::Consumer;
 pub use gateway::{Gateway, GatewayId, Scope};
 pub use key::{KeyEnd, KeyPatch, KeyRecord, KeyState, KeyUse, Origin};

@@ -156,6 +156,7 @@ fn new_epoch(before: &Standing, after: &Standing, now: crate::model::Seconds) ->
         revision: Some(after.head),
         before: Some(serde_json::json!({"epoch": before.epoch})),
         after: Some(serde_json::json!({"epoch": after.epoch})),
+        denial: None,
     }
 }
 
@@ -172,5 +173,6 @@ fn event(principal: &Principal, first: bool, now: crate::model::Seconds) -> Audi
         revision: None,
         before: None,
         after: Some(super::resource::principal(principal, None)),
+        denial: None,
     }
 }

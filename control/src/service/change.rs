@@ -147,6 +147,7 @@ impl Change<'_> {
             revision: trace.revision,
             before: trace.before,
             after: Some(trace.after),
+            denial: None,
         };
         let ordinal = self.write.append(&event).await?;
         if let Some(once) = &self.mutation.once {

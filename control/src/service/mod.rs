@@ -10,6 +10,7 @@ mod authenticate;
 mod change;
 mod completeness;
 mod consumers;
+mod denials;
 mod feed;
 mod filter;
 mod gateways;
@@ -54,6 +55,7 @@ pub use usage::UsageQuestion;
 pub struct Service {
     store: Arc<dyn Store>,
     gateways: Arc<registry::Registry>,
+    denials: Arc<denials::Denials>,
     limits: Limits,
 }
 
@@ -123,7 +125,7 @@ impl Service {
     /// The service over a database.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, limits: Limits) -> Self {
-        Self { store, gateways: Arc::default(), limits }
+        Self { store, gateways: Arc::default(), denials: Arc::default(), limits }
     }
 
     /// Whether the database answers.

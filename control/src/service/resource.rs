@@ -147,7 +147,7 @@ pub(super) fn token(token: &Token, now: Seconds) -> Value {
     }))
 }
 
-/// One change in the trail.
+/// One event of the trail.
 pub(super) fn audit_event(event: &AuditEvent) -> Value {
     object(json!({
         "name": format!("auditEvents/{}", event.ordinal),
@@ -158,6 +158,9 @@ pub(super) fn audit_event(event: &AuditEvent) -> Value {
         "resource": event.resource,
         "measurementConsumer":
             event.consumer.as_ref().map(|id| format!("measurementConsumers/{id}")),
+        "status": event.denial.as_ref().map(|_| "PERMISSION_DENIED"),
+        "method": event.denial.as_ref().map(|denial| &denial.method),
+        "count": event.denial.as_ref().map(|denial| denial.count),
         "requestId": event.request_id,
         "revision": event.revision,
         "before": event.before,

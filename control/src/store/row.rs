@@ -8,8 +8,8 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
 use crate::model::{
-    Action, AuditEvent, Consumer, Gateway, GatewayId, KeyEnd, KeyRecord, KeyState, Origin, Part,
-    Principal, PrincipalEnd, Role, Scope, Slice, StreamRecord, Token, TokenId,
+    Action, AuditEvent, Consumer, Denial, Gateway, GatewayId, KeyEnd, KeyRecord, KeyState, Origin,
+    Part, Principal, PrincipalEnd, Role, Scope, Slice, StreamRecord, Token, TokenId,
 };
 use crate::names::PrincipalId;
 use crate::store::{FeedKey, FeedStream, Standing, StoreError, environment as environment_of};
@@ -229,6 +229,11 @@ pub(super) fn token(row: &impl Columns) -> Result<Token, StoreError> {
     })
 }
 
+fn denial(row: &impl Columns) -> Result<Option<Denial>, StoreError> {
+    let Some(method) = row.text("denied_method")? else { return Ok(None) };
+    Ok(Some(Denial { method: method.to_owned(), count: row.count("denied_count")? }))
+}
+
 pub(super) fn audit_event(row: &impl Columns) -> Result<AuditEvent, StoreError> {
     fn json(text: &str) -> Result<Value, serde_json::Error> {
         serde_json::from_str(text)
@@ -245,6 +250,7 @@ pub(super) fn audit_event(row: &impl Columns) -> Result<AuditEvent, StoreError> 
         revision: row.number("revision")?.map(|it| unsigned("revision", it)).transpose()?,
         before: optional_word(row, "before_json", json)?,
         after: optional_word(row, "after_json", json)?,
+        denial: denial(row)?,
     })
 }
 

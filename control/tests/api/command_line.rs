@@ -11,6 +11,7 @@ mod secrets;
 mod settings;
 pub(crate) mod terminal;
 mod top;
+mod trail;
 
 use std::process::Command;
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use mpgate_contract::{ConsumerId, Digest, Environment, State};
 use mpgate_control::model::{
-    Action, AuditEvent, Consumer, KeyRecord, KeyState, Origin, Principal, Role, Scope, Slice,
-    StreamRecord, Token, TokenId,
+    Action, AuditEvent, Consumer, Denial, KeyRecord, KeyState, Origin, Principal, Role, Scope,
+    Slice, StreamRecord, Token, TokenId,
 };
 use mpgate_control::names::PrincipalId;
 use mpgate_control::store::Store;
@@ -269,6 +269,16 @@ async fn records_come_back_as_they_went(store: &Arc<dyn Store>) {
     write.insert_token(&token, Digest::of(b"t")).await.expect("a token");
     let event = event("principals/edge");
     let ordinal = write.append(&event).await.expect("a place");
+    let denial = Denial { method: "GET /v1/principals".to_owned(), count: u64::MAX >> 1 };
+    let denied = AuditEvent {
+        action: Action::Denied,
+        consumer: None,
+        revision: None,
+        after: None,
+        denial: Some(denial),
+        ..event.clone()
+    };
+    let place = write.append(&denied).await.expect("a place");
     write.commit().await.expect("a commit");
 
     let mut read = store.read().await.expect("a reader");
@@ -288,6 +298,8 @@ async fn records_come_back_as_they_went(store: &Arc<dyn Store>) {
     assert_eq!(read.tokens(&principal.id).await.expect("an answer"), [token]);
     let stored = AuditEvent { ordinal, ..event };
     assert_eq!(read.audit_event(ordinal).await.expect("an answer"), Some(stored));
+    let stored = AuditEvent { ordinal: place, ..denied };
+    assert_eq!(read.audit_event(place).await.expect("an answer"), Some(stored));
 }
 
 fn token(principal: &PrincipalId, number: u8) -> Token {
@@ -314,6 +326,7 @@ fn event(resource: &str) -> AuditEvent {
         revision: Some(3),
         before: None,
         after: Some(json!({"name": resource})),
+        denial: None,
     }
 }
 

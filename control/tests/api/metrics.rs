@@ -124,6 +124,7 @@ async fn the_page_says_how_control_and_its_gateways_are() {
     control.post(&format!("{ACME}:reconcile"), totals).await.done();
     control.get("/v1/mpg_canary?token=mpg_canary").await;
     control.as_(token, "POST", "/v1/usageReports", json!({})).await;
+    control.call("GET", "/v1/principals", Some("mpt_canary"), None).await;
     let (text, page) = read(&url).await;
     let id = key["name"].as_str().and_then(|name| name.rsplit('/').next()).expect("an id");
     let gateway = r#"{gateway="edge-1.0123456789abcdef",gate="edge",node="a \"node\"\\"}"#;
@@ -159,6 +160,7 @@ async fn the_page_says_how_control_and_its_gateways_are() {
             1.0,
         ),
         (format!("{http}s_total{{method=\"GET\",route=\"unknown\",code=\"404\"}}"), 1.0),
+        (format!("{http}s_total{{method=\"GET\",route=\"/v1/principals\",code=\"401\"}}"), 1.0),
         (
             format!(
                 "{http}_duration_seconds_bucket{{method=\"GET\",route=\"unknown\",le=\"+Inf\"}}"

@@ -226,6 +226,35 @@ async fn a_gateway_stays_heard_when_it_was() {
     assert_eq!(found["state"], "LIVE");
 }
 
+/// The trail of the seventh version, which had changes only.
+#[tokio::test]
+async fn an_old_trail_is_read_and_gone_on_with() {
+    if is_skipped_on_postgres() {
+        return;
+    }
+    let directory = Directory::new();
+    fs::write(directory.join("mpgate.sqlite"), "").expect("a file");
+    for sql in [
+        include_str!("../../migrations/sqlite/0001_allowlist.sql"),
+        include_str!("../../migrations/sqlite/0002_control.sql"),
+        include_str!("../../migrations/sqlite/0003_usage.sql"),
+        include_str!("../../migrations/sqlite/0004_reconciliations.sql"),
+        include_str!("../../migrations/sqlite/0005_gateways_in_milliseconds.sql"),
+        include_str!("../../migrations/sqlite/0006_gateways_lives.sql"),
+        include_str!("../../migrations/sqlite/0007_token_ends.sql"),
+        "PRAGMA user_version = 7",
+        "INSERT INTO audit_events (time, action, resource) VALUES (1700000000, 'create', 'principals/x')",
+    ] {
+        execute(&directory, sql).await;
+    }
+    let control = Control::start(&directory);
+    let trail = control.get("/v1/auditEvents").await.done();
+    let old = json!({"name": "auditEvents/1", "time": "2023-11-14T22:13:20Z", "action": "create",
+        "resource": "principals/x"});
+    assert_eq!(trail["auditEvents"][0], old);
+    assert_eq!(trail["auditEvents"][1]["resource"], "principals/admin");
+}
+
 #[tokio::test]
 async fn two_that_start_at_once_migrate_once() {
     if is_skipped_on_postgres() {

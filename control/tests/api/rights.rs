@@ -3,6 +3,7 @@
 
 mod adoption;
 mod ceilings;
+mod denied;
 mod filters;
 mod gateways;
 mod repeats;
@@ -74,9 +75,10 @@ impl Control {
         self.call(method, path, Some(token), body.as_ref()).await
     }
 
-    /// The trail, newest first.
+    /// The changes in the trail, newest first. What was denied comes into it a moment later.
     pub(crate) async fn trail(&self, token: &str) -> Vec<Value> {
-        let path = "/v1/auditEvents?orderBy=time%20desc&pageSize=1000";
+        let changes = "filter=action%20%21%3D%20denied";
+        let path = &format!("/v1/auditEvents?orderBy=time%20desc&pageSize=1000&{changes}");
         let list = self.call("GET", path, Some(token), None).await.done();
         list["auditEvents"].as_array().expect("a list").clone()
     }

@@ -13,7 +13,8 @@ use crate::store::{DoneRequest, Stored};
 pub(super) async fn append(connection: &mut PgConnection, event: &AuditEvent) -> Stored<u64> {
     let row = sqlx::query(
         "INSERT INTO audit_events (time, principal_id, source, action, resource, consumer_id, request_id,
-             revision, before_json, after_json) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING ordinal",
+             revision, before_json, after_json, denied_method, denied_count)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING ordinal",
     )
     .bind(event.time)
     .bind(event.principal.as_ref().map(PrincipalId::as_str))
@@ -25,6 +26,8 @@ pub(super) async fn append(connection: &mut PgConnection, event: &AuditEvent) ->
     .bind(event.revision.map(signed).transpose()?)
     .bind(event.before.as_ref().map(Value::to_string))
     .bind(event.after.as_ref().map(Value::to_string))
+    .bind(event.denial.as_ref().map(|denial| denial.method.as_str()))
+    .bind(event.denial.as_ref().map(|denial| signed(denial.count)).transpose()?)
     .fetch_one(connection)
     .await?;
     Ok(row.count("ordinal")?)

@@ -88,6 +88,7 @@ impl Session {
             revision: Some(head),
             before: Some(serde_json::json!({"epoch": found.epoch})),
             after: Some(serde_json::json!({"epoch": epoch})),
+            denial: None,
         };
         self.append(&event).await?;
         Ok(())

@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0005_gateways_in_milliseconds.sql"),
     include_str!("../../../migrations/sqlite/0006_gateways_lives.sql"),
     include_str!("../../../migrations/sqlite/0007_token_ends.sql"),
+    include_str!("../../../migrations/sqlite/0008_denials.sql"),
 ];
 
 /// What `PRAGMA application_id` says of our files ("mpgt").

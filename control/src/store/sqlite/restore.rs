@@ -149,6 +149,7 @@ fn event(restored: &Restored, now: Seconds) -> AuditEvent {
             "keysKeptOut": restored.keys_kept_out,
             "keysGone": restored.keys_gone,
         })),
+        denial: None,
     }
 }
 
@@ -156,7 +157,7 @@ fn event(restored: &Restored, now: Seconds) -> AuditEvent {
 struct Line {
     /// All that the backup's trail tells happened here too: it is an earlier state of this database.
     is_same: bool,
-    /// Events of the own trail that are not in the backup's.
+    /// Changes in the own trail that are not in the backup's.
     later: u64,
     /// There never was a consumer here.
     is_fresh: bool,
@@ -179,8 +180,8 @@ async fn line(connection: &mut SqliteConnection) -> Result<Line, sqlx::Error> {
         "SELECT NOT EXISTS (SELECT * FROM backup.audit_events EXCEPT SELECT * FROM main.audit_events)
                 AND (EXISTS (SELECT 1 FROM backup.audit_events)
                     OR (SELECT epoch FROM backup.allowlist) = (SELECT epoch FROM main.allowlist)) AS is_same,
-            max(0, (SELECT count(*) FROM main.audit_events)
-                - (SELECT count(*) FROM backup.audit_events)) AS later,
+            max(0, (SELECT count(*) FROM main.audit_events WHERE action <> 'denied')
+                - (SELECT count(*) FROM backup.audit_events WHERE action <> 'denied')) AS later,
             NOT EXISTS (SELECT 1 FROM main.consumers) AS is_fresh",
     )
     .fetch_one(connection)
@@ -286,9 +287,9 @@ const KEEP_TOKENS_OUT: &str = "
 /// repeated request finds its event.
 const JOIN_TRAILS: &str = "
     INSERT INTO main.audit_events (time, principal_id, source, action, resource, consumer_id,
-        request_id, revision, before_json, after_json)
+        request_id, revision, before_json, after_json, denied_method, denied_count)
     SELECT time, principal_id, source, action, resource, consumer_id, request_id, revision,
-        before_json, after_json FROM backup.audit_events ORDER BY ordinal;
+        before_json, after_json, denied_method, denied_count FROM backup.audit_events ORDER BY ordinal;
     DELETE FROM main.requests;";
 
 /// What triggers keep otherwise.

@@ -50,10 +50,21 @@ async fn a_lost_machine_is_replaced_by_what_went_through_a_pipe() {
         after[3][member] = before[3][member].clone();
     }
     assert_eq!(after, before);
+    // What was denied since is no change: nothing of it would be lost.
+    let viewer = control.post("/v1/principals", json!({"role": "viewer"})).await.done();
+    let viewer = viewer["token"].as_str();
+    for _ in 0..5 {
+        assert_eq!(control.call("GET", "/v1/principals", viewer, None).await.status, 403);
+    }
+    let denied = "/v1/auditEvents?filter=action%20%3D%20denied";
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while control.get(denied).await.done()["auditEvents"].as_array().map(Vec::len) != Some(5) {
+        assert!(std::time::Instant::now() < deadline, "it is not in the trail");
+    }
     // What a file needs `--yes` for, a pipe does too.
     let again = fed(&directory, "restore --from -", "received");
     assert_eq!(again.status.code(), Some(2));
-    assert!(error_of(&again).contains("would be lost: 1 ("), "{}", error_of(&again));
+    assert!(error_of(&again).contains("would be lost: 2 ("), "{}", error_of(&again));
     assert_eq!(leftovers(&directory), Vec::<String>::new());
 }
 

@@ -11,7 +11,7 @@ use crate::harness::{Control, Directory, MPGATE};
 
 /// A control with consumer `acme` and stream `G-A`, and commands that have to succeed.
 pub(super) struct Site {
-    control: Control,
+    pub(super) control: Control,
     pub(super) directory: Directory,
 }
 
@@ -25,11 +25,11 @@ impl Site {
         site
     }
 
-    fn run(&self, line: &str) -> Ran {
+    pub(super) fn run(&self, line: &str) -> Ran {
         run(&self.environment(), line)
     }
 
-    fn environment(&self) -> [(&str, &str); 3] {
+    pub(super) fn environment(&self) -> [(&str, &str); 3] {
         let (url, token) = (self.control.url.as_str(), self.control.admin.as_str());
         [("MPGATE_URL", url), ("MPGATE_TOKEN", token), ("MPGATE_CONSUMER", "acme")]
     }
@@ -42,7 +42,7 @@ impl Site {
     }
 
     #[track_caller]
-    fn json(&self, line: &str) -> Value {
+    pub(super) fn json(&self, line: &str) -> Value {
         serde_json::from_str(&self.done(&format!("{line} --output json"))).expect("JSON")
     }
 
@@ -64,7 +64,7 @@ impl Site {
     }
 }
 
-fn id(resource: &Value) -> String {
+pub(super) fn id(resource: &Value) -> String {
     let name = resource["name"].as_str().expect("a name");
     name.rsplit('/').next().expect("an id").to_owned()
 }
@@ -340,38 +340,4 @@ async fn more_gateways_than_are_listed_give_no_receipt() {
     assert!(list.error.contains("principals/edge-1"), "{}", list.error);
     let refused = site.run("gateways forget edge-1.0000000000000001");
     assert!(refused.code == Some(1) && refused.error.contains("alive"), "{}", refused.error);
-}
-
-#[test]
-fn the_trail_is_shown_and_followed() {
-    let site = Site::new();
-    let key = site.key("billing", "");
-    let table = site.done("audit");
-    assert!(table.starts_with("TIME ") && table.contains("principals/admin"), "{table}");
-    let events = |flags: &str| site.json(&format!("audit {flags}"))["auditEvents"].clone();
-    let count = |flags: &str| events(flags).as_array().map_or(0, Vec::len);
-    let name = key["name"].as_str().expect("a name");
-    assert_eq!(count(&format!("--resource {name}")), 1);
-    assert_eq!(count("--limit 2"), 2);
-    assert_eq!(count("--principal nobody"), 0);
-    assert_eq!(count("--principal admin --since 1h --consumer acme"), 3);
-    let all = events("");
-    assert_eq!(events("--limit 1")[0], all[all.as_array().map_or(0, Vec::len) - 1]);
-
-    // Followed: what is done from now on comes too, one event in a line.
-    let mut command = Command::new(MPGATE);
-    command.env_clear().envs(site.environment());
-    command.args(["audit", "--follow", "--limit", "1", "--output", "json"]).stdout(Stdio::piped());
-    let mut child = command.spawn().expect("it runs");
-    let out = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
-    let mut lines = std::io::BufRead::lines(out);
-    let mut next = || -> Value {
-        serde_json::from_str(&lines.next().expect("a line").expect("text")).expect("JSON")
-    };
-    assert_eq!(next()["resource"], name);
-    site.done(&format!("keys delete {}", id(&key)));
-    let event = next();
-    assert_eq!((&event["resource"], &event["before"]["state"]), (&json!(name), &json!("ACTIVE")));
-    child.kill().expect("the child is ours");
-    child.wait().expect("the child is ours");
 }

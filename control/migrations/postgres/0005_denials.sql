@@ -1,0 +1,5 @@
+-- Attempts that were denied are in the trail, too: with what was asked for, and how many of them an event stands for.
+
+ALTER TABLE mpgate.audit_events
+    ADD COLUMN denied_method TEXT COLLATE "C" CHECK (length(denied_method) BETWEEN 1 AND 200),
+    ADD COLUMN denied_count BIGINT CHECK (denied_count > 0);
