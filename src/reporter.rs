@@ -1,7 +1,8 @@
 //! The reporter: tells control what this VM counted of each key. What is due, and when, the guard says.
 //!
 //! What was counted belongs to the VM and not to a configuration: one that is pushed loses nothing, for its
-//! successor in the same VM goes on with it. A VM that dies takes with it what it had not reported.
+//! successor in the same VM goes on with it. A VM that ends because another module came leaves its reports to
+//! the others, in shared data. One that dies takes with it what it had not reported.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -43,6 +44,19 @@ impl Counted {
         }))
     }
 
+    /// The same, if nobody else in this VM counts in it; then nobody will from now on.
+    fn take_last(&self, settings: &Settings) -> Option<&Shared> {
+        let usage = self.0.as_ref()?;
+        let cluster = &settings.control.as_ref()?.cluster;
+        // One is this gate's, the other that of the map.
+        let is_last = Rc::strong_count(usage) <= 2;
+        is_last.then(|| {
+            let name = (cluster.clone(), settings.gate.clone());
+            COUNTED.with_borrow_mut(|all| all.remove(&name));
+            usage
+        })
+    }
+
     pub(crate) fn note(&self, decision: &Decision<'_>, now: Duration, uptime: Duration) {
         if let Some(usage) = &self.0 {
             usage.borrow_mut().note(decision, now.as_secs(), milliseconds(uptime));
@@ -50,8 +64,12 @@ impl Counted {
     }
 }
 
+/// How often reports are looked for that a VM left.
+const LOOK_MILLISECONDS: u64 = 1_000;
+
 pub(crate) struct Reporter {
     gate: Rc<Gate>,
+    look_at: u64,
     told: Vec<(&'static str, String)>,
     asked: Option<(u32, u64)>,
     last: Heard,
@@ -59,7 +77,7 @@ pub(crate) struct Reporter {
 
 impl Reporter {
     pub(crate) const fn new(gate: Rc<Gate>, told: Vec<(&'static str, String)>) -> Self {
-        Self { gate, told, asked: None, last: Heard::Counted }
+        Self { gate, look_at: 0, told, asked: None, last: Heard::Counted }
     }
 
     /// Ten times a second: sends what is due.
@@ -69,22 +87,41 @@ impl Reporter {
             return;
         };
         let mut usage = usage.borrow_mut();
-        let Some((sequence, body)) = usage.due(milliseconds(host::uptime())) else {
+        let now = milliseconds(host::uptime());
+        if now >= self.look_at {
+            self.look_at = now.saturating_add(LOOK_MILLISECONDS);
+            usage.adopt(self.gate.list.take_reports(), now);
+        }
+        let Some((number, body)) = usage.due(now) else {
             return;
         };
         let (cluster, authority) = (&control.cluster, &control.authority);
         let token = host::post(cluster, authority, USAGE_PATH, &self.told, body, ANSWER);
         if let Some(token) = token {
-            self.asked = Some((token, sequence));
+            self.asked = Some((token, number));
         } else {
             self.gate.meters.count_report(Heard::Failed);
-            usage.conclude(sequence, Heard::Failed, milliseconds(host::uptime()));
+            usage.conclude(number, Heard::Failed, now);
+        }
+    }
+
+    /// The configuration ends, and the VM with it, unless another one in it has the same gate.
+    pub(crate) fn end(&self) {
+        let Some(usage) = self.gate.counted.take_last(&self.gate.settings) else {
+            return;
+        };
+        let reports = usage.borrow_mut().leave();
+        if !reports.is_empty() && !self.gate.list.leave_reports(&reports) {
+            log::error!(
+                "{} reports of what was counted are lost: too many wait already",
+                reports.len()
+            );
         }
     }
 
     /// Takes the answer to the report `token`, if it is this reporter's.
     pub(crate) fn answer(&mut self, token: u32, headers: usize) {
-        let Some((_, sequence)) = self.asked.take_if(|(asked, _)| *asked == token) else {
+        let Some((_, number)) = self.asked.take_if(|(asked, _)| *asked == token) else {
             return;
         };
         // Without headers Envoy gave up on the answer, and asking for one would panic in the SDK.
@@ -92,7 +129,7 @@ impl Reporter {
         let heard = Heard::of(&status);
         self.gate.meters.count_report(heard);
         if let Some(usage) = &self.gate.counted.0 {
-            usage.borrow_mut().conclude(sequence, heard, milliseconds(host::uptime()));
+            usage.borrow_mut().conclude(number, heard, milliseconds(host::uptime()));
         }
         if heard == Heard::Refused {
             log::error!("control refused a report of what was counted; it is dropped");

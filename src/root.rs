@@ -44,8 +44,9 @@ impl Context for Root {
     }
 
     fn on_done(&mut self) -> bool {
-        if let Role::Gate(gate, poller, _) = &self.role {
+        if let Role::Gate(gate, poller, reporter) = &self.role {
             gate.tell_unknown();
+            reporter.end();
             poller.end();
         }
         true

@@ -145,9 +145,11 @@ impl<S: SharedData> AllowList<S> {
         {
             self.shared.create(&self.last, cluster.as_bytes());
         }
-        // A list that an older module made lacks it.
-        if self.shared.get(&self.key("unknown")).is_none() {
-            self.shared.create(&self.key("unknown"), &[]);
+        // A list that an older module made lacks them.
+        for key in ["unknown", "reports"].map(|name| self.key(name)) {
+            if self.shared.get(&key).is_none() {
+                self.shared.create(&key, &[]);
+            }
         }
         if self.shared.get(&self.key("state")).is_some() {
             return;

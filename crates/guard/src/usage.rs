@@ -4,13 +4,15 @@
 //! under the same sequence, and nothing newer goes before it. Time is an argument: Unix seconds for what is
 //! counted, milliseconds of a clock that nobody sets for when to send.
 //!
+//! A VM that ends in order leaves its reports to the others ([`Usage::leave`], [`Usage::adopt`]).
+//!
 //! Memory is bounded: so many slots (a key, a stream, an hour), so many names in each. What has no room
 //! counts under `other`, or as left out.
 
 mod delta;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 
 use mpgate_contract::limits::{REPORT_COUNT_MAX, REPORT_KEYS_MAX};
 use mpgate_contract::{HOUR_SECONDS, KeyUsage, UsageReport};
@@ -49,6 +51,10 @@ pub struct Usage {
     slots_count: usize,
     left_out: u64,
     outbox: Option<Outbox>,
+    /// How many reports were begun, adopted ones too.
+    begun: u64,
+    /// Reports of VMs that ended, in their order.
+    adopted: VecDeque<Vec<u8>>,
     next_at: u64,
     reported_at: Option<u64>,
     failures: u32,
@@ -114,6 +120,8 @@ impl Usage {
             slots_count: 0,
             left_out: 0,
             outbox: None,
+            begun: 0,
+            adopted: VecDeque::new(),
             next_at: 0,
             reported_at: None,
             failures: 0,
@@ -140,7 +148,7 @@ impl Usage {
         }
     }
 
-    /// The report to send now, and its sequence. It counts as sent.
+    /// The report to send now, and its number among those of this VM and those that it adopted. It counts as sent.
     pub fn due(&mut self, milliseconds: u64) -> Option<(u64, &[u8])> {
         let waits = self.outbox.as_ref().and_then(|outbox| outbox.sent_at);
         let is_overdue =
@@ -149,17 +157,19 @@ impl Usage {
             return None;
         }
         if self.outbox.is_none() {
-            self.outbox = self.report();
+            let body = self.adopted.pop_front().or_else(|| self.report())?;
+            self.begun = self.begun.saturating_add(1);
+            self.outbox = Some(Outbox { body, sent_at: None });
         }
         let outbox = self.outbox.as_mut()?;
         outbox.sent_at = Some(milliseconds);
         self.reported_at = Some(milliseconds);
-        Some((self.sequence, &outbox.body))
+        Some((self.begun, &outbox.body))
     }
 
-    /// Takes what came of the report of this sequence.
-    pub fn conclude(&mut self, sequence: u64, heard: Heard, milliseconds: u64) {
-        if sequence != self.sequence {
+    /// Takes what came of the report of this number.
+    pub fn conclude(&mut self, number: u64, heard: Heard, milliseconds: u64) {
+        if number != self.begun {
             return;
         }
         let Some(outbox) = &mut self.outbox else {
@@ -176,8 +186,28 @@ impl Usage {
         self.outbox = None;
         self.failures = 0;
         // What filled a report at once would fill the memory before the next is due.
-        let pause = if self.slots_count >= REPORT_KEYS_MAX { 0 } else { PAUSE_MILLISECONDS };
+        let is_pressed = self.slots_count >= REPORT_KEYS_MAX || !self.adopted.is_empty();
+        let pause = if is_pressed { 0 } else { PAUSE_MILLISECONDS };
         self.next_at = self.reported_at.unwrap_or(milliseconds).saturating_add(pause);
+    }
+
+    /// Everything that control has not acknowledged, as the reports that this VM would have sent, in their order.
+    /// Nothing is left here.
+    pub fn leave(&mut self) -> Vec<Vec<u8>> {
+        let mut reports: Vec<Vec<u8>> =
+            self.outbox.take().map(|outbox| outbox.body).into_iter().collect();
+        reports.extend(self.adopted.drain(..));
+        reports.extend(core::iter::from_fn(|| self.report()));
+        reports
+    }
+
+    /// Takes reports that other VMs left, to be sent from now on as they are: control has seen one of them perhaps,
+    /// and knows it by its VM and its sequence.
+    pub fn adopt(&mut self, reports: Vec<Vec<u8>>, milliseconds: u64) {
+        if self.outbox.is_none() && !reports.is_empty() {
+            self.next_at = milliseconds;
+        }
+        self.adopted.extend(reports);
     }
 
     fn is_empty(&self) -> bool {
@@ -208,7 +238,7 @@ impl Usage {
     }
 
     /// Takes as much as a report holds out of the slots.
-    fn report(&mut self) -> Option<Outbox> {
+    fn report(&mut self) -> Option<Vec<u8>> {
         if self.is_empty() {
             return None;
         }
@@ -238,8 +268,7 @@ impl Usage {
             keys,
             left_out: core::mem::take(&mut self.left_out),
         };
-        let body = serde_json::to_vec(&report).ok()?;
-        Some(Outbox { body, sent_at: None })
+        serde_json::to_vec(&report).ok()
     }
 }
 

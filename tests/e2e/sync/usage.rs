@@ -6,9 +6,12 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use mpgate_testbed::discovery::Discovered;
 use mpgate_testbed::stack::{CONSUMER, SHOP, Stack, purchase};
 use mpgate_testbed::upstream::Received;
-use mpgate_testbed::{Answer, Request, Response, Upstream, artifacts, envoy, http1, poll};
+use mpgate_testbed::{
+    Answer, EnvoyConfig, Request, Response, Upstream, artifacts, envoy, http1, poll,
+};
 use serde_json::Value;
 
 use super::relay::pass;
@@ -91,6 +94,32 @@ fn control_knows_which_keys_are_used_and_which_are_still_tried() {
     assert_eq!(row["refusedByReason"]["revoked"], 7, "{row}");
     assert_eq!(row["accepted"], 80, "{row}");
     assert!(advice(&stack, &billing).contains("STILL_TRIED"));
+}
+
+/// Another module makes other VMs: what the former ones counted and had not told is told by the new ones.
+#[test]
+fn a_push_of_another_module_loses_no_count() {
+    for part in [Discovered::Gate, Discovered::Listener] {
+        let discover = move |config: &mut EnvoyConfig| {
+            config.discover(part);
+            Ok(())
+        };
+        let drain = ["--drain-time-s", "1"];
+        let stack = Stack::builder().concurrency(4).arguments(&drain).edit(discover);
+        let stack = stack.start().expect("a stack");
+        let secret = stack.billing.secret.clone();
+        let directory = mpgate_testbed::directory().expect("a directory");
+        send(&stack, &secret, 20, (204, ""));
+        wait_for_use(&stack, "billing", "accepted", 20);
+        for number in 1..=3 {
+            let module = artifacts::other_module(number, directory.path()).expect("a module");
+            // Next to a report that was just told, they wait ten seconds: longer than their VMs have.
+            send(&stack, &secret, 20, (204, ""));
+            stack.envoy.push(|plugin| plugin.module(&module)).expect("pushed");
+            let all = 20 + 20 * i64::try_from(number).expect("a count");
+            wait_for_use(&stack, "billing", "accepted", all);
+        }
+    }
 }
 
 /// Asks the real control what the gate asked, word for word.

@@ -1,6 +1,7 @@
 //! What was built: the module and the programs that the test bed starts.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
@@ -24,6 +25,19 @@ pub const TRAP_PLACE: &str = "trap-for-tests";
 /// It was not built.
 pub fn trap_module() -> Result<PathBuf> {
     find("MPGATE_TRAP_MODULE", &format!("{TRAP_PLACE}/{WASM_TARGET}/release/mpgate.wasm"))
+}
+
+/// The module again, with a number in a custom section at its end: the same code, and to Envoy another module, of which it
+/// makes new VMs. It lies in `directory`.
+///
+/// # Errors
+/// The module was not built, or the copy cannot be written.
+pub fn other_module(number: u64, directory: &Path) -> Result<PathBuf> {
+    let file = directory.join(format!("mpgate-{number}.wasm"));
+    // Section 0, its size, the name's size, the name, and one byte.
+    let mark = [0, 6, 4, b's', b'o', b'a', b'k', u8::try_from(number % 100)?];
+    fs::write(&file, [fs::read(module()?)?.as_slice(), &mark].concat())?;
+    Ok(file)
 }
 
 /// The control service and command line. `MPGATE_CONTROL` names another.

@@ -7,6 +7,9 @@ use crate::{Attempt, Lease, Summary, Tally, UnknownSecrets};
 /// The key that names this Envoy process; all gates in it share it, whatever their version.
 const INSTANCE: &str = "mpgate/instance";
 
+/// Bytes of reports that wait for a VM to send them: what tens of thousands of keys were used for.
+const REPORTS_BYTES_MAX: usize = 4 << 20;
+
 impl<S: SharedData> AllowList<S> {
     /// What this Envoy process is called among its like; empty until the first gate drew it.
     pub fn instance(&self) -> String {
@@ -85,6 +88,37 @@ impl<S: SharedData> AllowList<S> {
             Some(next)
         };
         (0..SWAPS_MAX).any(|_| self.swap_json("unknown", add))
+    }
+
+    /// Leaves reports of a VM that ends to the others; whether there was room. No report has a line end.
+    pub fn leave_reports(&self, reports: &[Vec<u8>]) -> bool {
+        let left = reports.join(&b'\n');
+        self.swap_reports(|waiting| {
+            let all = [waiting, &left].into_iter().filter(|part| !part.is_empty());
+            let all = all.collect::<Vec<_>>().join(&b'\n');
+            (all.len() <= REPORTS_BYTES_MAX).then_some(all)
+        })
+        .is_some()
+    }
+
+    /// Takes the reports that were left, in the order of each VM. Of several callers one gets them.
+    pub fn take_reports(&self) -> Vec<Vec<u8>> {
+        let waiting = self.swap_reports(|waiting| (!waiting.is_empty()).then(Vec::new));
+        let waiting = waiting.unwrap_or_default();
+        let reports = waiting.split(|byte| *byte == b'\n').filter(|report| !report.is_empty());
+        reports.map(<[u8]>::to_vec).collect()
+    }
+
+    /// What was there before, if `step` changed it.
+    fn swap_reports(&self, step: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+        let key = self.key("reports");
+        for _ in 0..SWAPS_MAX {
+            let (before, version) = self.shared.get(&key)?;
+            if self.shared.swap(&key, &step(&before)?, version).is_ok() {
+                return Some(before);
+            }
+        }
+        None
     }
 
     /// How the gate was set up last.

@@ -4,6 +4,7 @@ mod formats;
 mod offers;
 mod races;
 mod remembered;
+mod reports;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

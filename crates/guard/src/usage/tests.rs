@@ -178,6 +178,46 @@ fn many_keys_make_many_reports_at_once_and_too_many_are_left_out() {
 }
 
 #[test]
+fn what_a_vm_leaves_is_told_by_another_as_it_was() {
+    let mut old = Usage::new("edge", 1);
+    old.note(&accepted(KEY), 3_600, 0);
+    let sent = old.due(1_000).map(|(_, body)| body.to_vec()).expect("due");
+    for key in 0..=REPORT_KEYS_MAX {
+        old.note(&accepted(&format!("{key:012}")), 3_600, 1_000);
+    }
+    let left = old.leave();
+    assert_eq!((left.len(), left.first()), (3, Some(&sent)), "control may have that one already");
+    assert_eq!((old.leave().len(), old.due(99_000)), (0, None));
+
+    let mut new = Usage::new("edge", 2);
+    new.adopt(Vec::new(), 4_000);
+    new.note(&accepted(KEY), 3_600, 4_000);
+    new.adopt(left.clone(), 4_100);
+    let (mut told, mut now) = (Vec::new(), 4_100);
+    for number in 1..=3 {
+        let (due, body) = new.due(now).expect("at once, one after the other");
+        assert_eq!(due, number);
+        told.push(body.to_vec());
+        new.conclude(number, Heard::Failed, now);
+        assert_eq!(new.due(now), None, "it is tried again");
+        now += 1_000;
+        let again = new.due(now).map(|(_, body)| body.to_vec());
+        assert_eq!(again.as_ref(), told.last());
+        new.conclude(number, Heard::Counted, now);
+    }
+    assert_eq!(told, left);
+    let sequences: Vec<Value> = told.iter().map(|body| read(body)["sequence"].clone()).collect();
+    assert_eq!(sequences, [1, 2, 3]);
+    let (_, own) = new.due(60_000).expect("its own");
+    let own = read(own);
+    assert_eq!((&own["vm"], &own["sequence"]), (&json!("0000000000000002"), &json!(1)));
+    // One that ends in its turn leaves what it adopted, too.
+    new.conclude(4, Heard::Counted, 60_000);
+    new.adopt(left.clone(), 60_000);
+    assert_eq!(new.leave(), left);
+}
+
+#[test]
 fn names_and_currencies_are_bounded() {
     let mut usage = Usage::new("edge", 1);
     let money = |code: usize| {

@@ -1,7 +1,5 @@
 //! Envoy is given another configuration, or another module, while it runs.
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -28,17 +26,7 @@ pub(super) fn settings(scene: &mut Scene) -> Result<()> {
 /// compiles it and makes new VMs.
 pub(super) fn modules(scene: &mut Scene) -> Result<()> {
     let directory = crate::directory()?;
-    let module = fs::read(artifacts::module()?)?;
-    push(scene, |number, plugin| plugin.module(&copy(&module, number, directory.path())?))
-}
-
-/// A module like another, with its number in a custom section at its end.
-fn copy(module: &[u8], number: u64, directory: &Path) -> Result<PathBuf> {
-    let file = directory.join(format!("mpgate-{number}.wasm"));
-    // Section 0, its size, the name's size, the name, and one byte.
-    let mark = [0, 6, 4, b's', b'o', b'a', b'k', u8::try_from(number % 100)?];
-    fs::write(&file, [module, &mark].concat())?;
-    Ok(file)
+    push(scene, |number, plugin| plugin.module(&artifacts::other_module(number, directory.path())?))
 }
 
 fn push(scene: &mut Scene, edit: impl Fn(u64, &mut Plugin<'_>) -> Result<()>) -> Result<()> {
