@@ -10,6 +10,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use crate::poll;
+
+/// How long an address may be somebody else's before it is an upstream's.
+const BOUND: Duration = Duration::from_secs(5);
+
 /// A request as it came over the wire.
 #[derive(Clone, Debug)]
 pub struct Received {
@@ -110,12 +115,15 @@ impl Upstream {
     /// The same on a given address, for an upstream that comes back.
     ///
     /// # Errors
-    /// The address is taken.
+    /// The address stays taken.
     pub fn at(
         address: SocketAddr,
         script: impl Fn(&Received) -> Answer + Send + Sync + 'static,
     ) -> Result<Self> {
-        let listener = TcpListener::bind(address).with_context(|| address.to_string())?;
+        // A connection that goes out may have been given the port for a moment.
+        let listener =
+            poll::until("the address to be free", BOUND, || TcpListener::bind(address).ok());
+        let listener = listener.with_context(|| address.to_string())?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             script: Box::new(script),
