@@ -47,8 +47,10 @@ fn greeting(headers: &HeaderMap) -> Greeting {
         instance.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     let capabilities = text("x-mpgate-capabilities", TEXT_BYTES_MAX);
     let named = capabilities.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let gate = text("x-mpgate-gate", GATE_BYTES_MAX);
+    let is_gate = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     Greeting {
-        gate: text("x-mpgate-gate", TEXT_BYTES_MAX),
+        gate: if gate.bytes().all(is_gate) { gate } else { String::new() },
         node: text("x-mpgate-node", TEXT_BYTES_MAX),
         instance: if is_instance { instance } else { String::new() },
         version: text("x-mpgate-version", VERSION_BYTES_MAX),
@@ -59,10 +61,13 @@ fn greeting(headers: &HeaderMap) -> Greeting {
 /// A random number in hexadecimal.
 const INSTANCE_BYTES_MAX: usize = 16;
 
+/// A gate's configuration takes no longer name.
+const GATE_BYTES_MAX: usize = 63;
+
 /// `0.1.0`, perhaps with a commit.
 const VERSION_BYTES_MAX: usize = 64;
 
-/// A node id, a gate's name, a list of capabilities.
+/// A node id, a list of capabilities.
 const TEXT_BYTES_MAX: usize = 255;
 
 pub(super) async fn get(

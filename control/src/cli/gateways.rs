@@ -23,8 +23,8 @@ One unseen for 60 s is SILENT, and no longer counts where somebody waits for a c
     /// Take those that have ended out of the list, before their day is over
     #[command(after_help = "\
 Examples:
-  mpgate gateways forget edge-1.3f9c2b1a0d4e5f60
-  mpgate gateways forget edge-1.3f9c2b1a0d4e5f60 edge-1.9a1c55e07d2b4c11
+  mpgate gateways forget edge-1.3f9c2b1a0d4e5f60.front
+  mpgate gateways forget edge-1.3f9c2b1a0d4e5f60.front edge-1.9a1c55e07d2b4c11.front
 
 Only SILENT ones: see first that its Envoy has ended, as one that is cut off goes on with the list it has. One that
 speaks again is listed again. An Envoy that was started anew with the same node id needs no command.")]
@@ -36,7 +36,7 @@ speaks again is listed again. An Envoy that was started anew with the same node 
         once: Once,
     },
     /// Show one
-    #[command(after_help = "Example:\n  mpgate gateways get edge-1.3f9c2b1a0d4e5f60")]
+    #[command(after_help = "Example:\n  mpgate gateways get edge-1.3f9c2b1a0d4e5f60.front")]
     Get {
         /// Its id, as the list names it
         gateway: String,

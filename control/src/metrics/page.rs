@@ -137,7 +137,7 @@ fn gateways(text: &mut Text, gauges: &Gauges) {
         text.family(name, Kind::Gauge, help);
         for gateway in &gauges.gateways {
             let id = gateway.id.to_string();
-            let labels = [("gateway", &*id), ("gate", &gateway.gate), ("node", &gateway.node)];
+            let labels = [("gateway", &*id), ("gate", &gateway.id.gate), ("node", &gateway.node)];
             text.sample(name, &labels, read(gateway));
         }
     }

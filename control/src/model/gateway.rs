@@ -8,20 +8,23 @@ use sha2::{Digest as _, Sha256};
 use super::{Millis, Principal};
 use crate::names::PrincipalId;
 
-/// One running Envoy: the principal whose token it holds, and the number it gave itself when it started.
+/// One gate of a running Envoy: the principal whose token it holds, the number its Envoy gave itself when it started,
+/// and its name. Each gate of an Envoy has a list of its own, and so a receipt of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GatewayId {
     /// Whose token it holds.
     pub principal: PrincipalId,
     /// 16 hexadecimal digits, new for each Envoy process; empty for a reader that sent none.
     pub instance: String,
+    /// Lower-case letters, digits and `-`; empty for a reader that sent none.
+    pub gate: String,
 }
 
 impl GatewayId {
     /// Stands for all gateways of a principal that there was no room for. No gateway calls itself so.
     #[must_use]
     pub fn unlisted(principal: PrincipalId) -> Self {
-        Self { principal, instance: UNLISTED.to_owned() }
+        Self { principal, instance: UNLISTED.to_owned(), gate: String::new() }
     }
 
     /// Whether it is [`GatewayId::unlisted`].
@@ -33,10 +36,13 @@ impl GatewayId {
 
 impl fmt::Display for GatewayId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.instance.is_empty() {
-            return self.principal.fmt(out);
+        let Self { principal, instance, gate } = self;
+        match (instance.is_empty(), gate.is_empty()) {
+            (true, true) => principal.fmt(out),
+            (false, true) => write!(out, "{principal}.{instance}"),
+            // Also where there is no instance: nothing else is called so.
+            (_, false) => write!(out, "{principal}.{instance}.{gate}"),
         }
-        write!(out, "{}.{}", self.principal, self.instance)
     }
 }
 
@@ -48,8 +54,6 @@ const UNLISTED: &str = "+";
 pub struct Gateway {
     /// Who it is.
     pub id: GatewayId,
-    /// The name of its gate.
-    pub gate: String,
     /// Its Envoy's node id.
     pub node: String,
     /// The filter's version.
@@ -114,6 +118,24 @@ impl Scope {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_two_gateways_have_one_id() {
+        let gateway = |instance: &str, gate: &str| GatewayId {
+            principal: PrincipalId::parse("edge").expect("an id"),
+            instance: instance.to_owned(),
+            gate: gate.to_owned(),
+        };
+        for (instance, gate, id) in [
+            ("", "", "edge"),
+            ("a1", "", "edge.a1"),
+            ("", "a1", "edge..a1"),
+            ("a1", "front", "edge.a1.front"),
+            ("a1", "back", "edge.a1.back"),
+        ] {
+            assert_eq!(gateway(instance, gate).to_string(), id);
+        }
+    }
 
     #[test]
     fn each_scope_has_an_epoch_of_its_own() {

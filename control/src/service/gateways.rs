@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::access::{Caller, Permission};
 use super::change::{Mutation, Trace, begin};
 use super::lives::{is_forgotten, leave_out_ended};
-use super::registry::{Clock, Due, INSTANCES_MAX};
+use super::registry::{Clock, Due, GATEWAYS_MAX};
 use super::{Answer, Outcome, Service, resource};
 use crate::model::{Action, Gateway, KeyRecord, Millis, Refusal, Scope, Seconds};
 use crate::store::Read;
@@ -59,7 +59,7 @@ impl Service {
         write.forget_gateways(clock.millis.saturating_sub(REMEMBERED_MILLIS)).await?;
         if newcomers {
             let live = LIVE_SECONDS.saturating_add(1).saturating_mul(1_000);
-            write.crowd_out_gateways(clock.millis.saturating_sub(live), INSTANCES_MAX).await?;
+            write.crowd_out_gateways(clock.millis.saturating_sub(live), GATEWAYS_MAX).await?;
         }
         Ok(write.commit().await?)
     }

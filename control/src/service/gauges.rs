@@ -24,7 +24,6 @@ pub(crate) struct Gauges {
 /// How one gateway is.
 pub(crate) struct GatewayGauge {
     pub(crate) id: GatewayId,
-    pub(crate) gate: String,
     pub(crate) node: String,
     pub(crate) revision: u64,
     pub(crate) last_seen_time: Seconds,
@@ -54,7 +53,6 @@ impl Service {
             let is_live = is_live(&gateway, known.now);
             gateways.push(GatewayGauge {
                 id: gateway.id,
-                gate: gateway.gate,
                 node: gateway.node,
                 revision: gateway.revision,
                 last_seen_time: time::to_seconds(gateway.last_seen_millis),

@@ -7,11 +7,11 @@ use super::gateways::is_live;
 use crate::model::{Gateway, Millis};
 use crate::names::PrincipalId;
 
-/// Where an Envoy stands: what its next life will say of itself, too.
+/// Where a gate stands: what it will say of itself in its Envoy's next life, too.
 type Place = (PrincipalId, String, String);
 
 fn place(gateway: &Gateway) -> Place {
-    (gateway.id.principal.clone(), gateway.node.clone(), gateway.gate.clone())
+    (gateway.id.principal.clone(), gateway.node.clone(), gateway.id.gate.clone())
 }
 
 /// Leaves out those that somebody has forgotten, and those whose Envoy was started again.
@@ -58,8 +58,8 @@ mod tests {
             id: GatewayId {
                 principal: PrincipalId::parse("edge").expect("an id"),
                 instance: instance.to_owned(),
+                gate: "front".to_owned(),
             },
-            gate: "front".to_owned(),
             node: node.to_owned(),
             version: String::new(),
             capabilities: Vec::new(),
@@ -103,7 +103,7 @@ mod tests {
         let old = gateway("a", "envoy-1", (1, SILENT));
         let next = gateway("b", "envoy-1", (SILENT + 1, NOW));
         let mut gate = next.clone();
-        gate.gate = "back".to_owned();
+        gate.id.gate = "back".to_owned();
         let mut principal = next.clone();
         principal.id.principal = PrincipalId::parse("other").expect("an id");
         let node = gateway("b", "envoy-2", (SILENT + 1, NOW));

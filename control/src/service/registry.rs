@@ -11,9 +11,9 @@ use crate::model::{Gateway, GatewayId, Millis, Role, Scope, Seconds, TokenId};
 use crate::names::PrincipalId;
 use crate::store::{Read, Stored};
 
-/// Gateways of one principal that are listed. Beyond, the silent one that was not heard of for the longest time makes
+/// Gateways of one principal that are listed, each gate of an Envoy for one. Beyond, the silent one that was not heard of for the longest time makes
 /// room; where all are alive, the next are served, and not listed.
-pub(super) const INSTANCES_MAX: usize = 256;
+pub(super) const GATEWAYS_MAX: usize = 256;
 
 /// How often it is logged that a principal has more.
 const TOLD_EVERY: Duration = Duration::from_mins(10);
@@ -63,7 +63,6 @@ impl Said {
     pub(super) fn dated(self, clock: &Clock) -> Gateway {
         Gateway {
             id: self.id,
-            gate: self.greeting.gate,
             node: self.greeting.node,
             version: self.greeting.version,
             capabilities: self.greeting.capabilities,
@@ -143,6 +142,7 @@ impl Registry {
         let id = GatewayId {
             principal: caller.principal.id.clone(),
             instance: greeting.instance.clone(),
+            gate: greeting.gate.clone(),
         };
         let (greeting, scope) = (greeting.clone(), scope.clone());
         let at = Instant::now();
@@ -217,7 +217,7 @@ impl Heard {
             .values()
             .filter(|it| it.id.principal == *principal && !it.id.is_unlisted())
             .collect();
-        if siblings.len() < INSTANCES_MAX {
+        if siblings.len() < GATEWAYS_MAX {
             return true;
         }
         let longest = siblings.into_iter().min_by_key(|it| it.at);
@@ -243,7 +243,7 @@ impl Heard {
         tracing::warn!(
             %principal,
             node = said.greeting.node.as_str(),
-            "over {INSTANCES_MAX} gateways that are alive hold this principal's token: the others are served, but not \
+            "over {GATEWAYS_MAX} gateways that are alive hold this principal's token: the others are served, but not \
              listed, and no receipt counts them; give some of them a principal of their own"
         );
     }

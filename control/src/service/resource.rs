@@ -181,7 +181,7 @@ pub(super) fn gateway(
         "name": format!("gateways/{}", gateway.id),
         "principal": format!("principals/{}", gateway.id.principal),
         "instance": gateway.id.instance,
-        "gate": gateway.gate,
+        "gate": gateway.id.gate,
         "node": gateway.node,
         "version": gateway.version,
         "capabilities": gateway.capabilities,

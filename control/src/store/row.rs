@@ -259,8 +259,8 @@ pub(super) fn gateway(row: &impl Columns) -> Result<Gateway, StoreError> {
         id: GatewayId {
             principal: word(row, "principal_id", PrincipalId::parse)?,
             instance: row.words("instance")?.to_owned(),
+            gate: row.words("gate")?.to_owned(),
         },
-        gate: row.words("gate")?.to_owned(),
         node: row.words("node")?.to_owned(),
         version: row.words("version")?.to_owned(),
         capabilities: word(row, "capabilities", |text| serde_json::from_str(text))?,

@@ -127,7 +127,7 @@ async fn the_page_says_how_control_and_its_gateways_are() {
     control.call("GET", "/v1/principals", Some("mpt_canary"), None).await;
     let (text, page) = read(&url).await;
     let id = key["name"].as_str().and_then(|name| name.rsplit('/').next()).expect("an id");
-    let gateway = r#"{gateway="edge-1.0123456789abcdef",gate="edge",node="a \"node\"\\"}"#;
+    let gateway = r#"{gateway="edge-1.0123456789abcdef.edge",gate="edge",node="a \"node\"\\"}"#;
     let event = r#"consumer="acme",sender="billing",stream="G-A",event="purchase""#;
     let http = "mpgate_control_http_request";
     for (series, value) in [

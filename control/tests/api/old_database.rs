@@ -207,7 +207,8 @@ async fn a_gateway_stays_heard_when_it_was() {
     fs::write(directory.join("mpgate.sqlite"), "").expect("a file");
     let heard = jiff::Timestamp::now().as_second() - 40;
     let gateway = format!(
-        "INSERT INTO gateways VALUES ('edge', 'a1', '', '', '', '[]', NULL, '[]', 7, {heard})"
+        "INSERT INTO gateways VALUES ('edge', 'a1', '', '', '', '[]', NULL, '[]', 7, {heard}),
+             ('edge', 'b1', 'front', '', '', '[]', NULL, '[]', 6, {heard})"
     );
     for sql in [
         include_str!("../../migrations/sqlite/0001_allowlist.sql"),
@@ -224,6 +225,7 @@ async fn a_gateway_stays_heard_when_it_was() {
     let told = jiff::Timestamp::from_second(heard).expect("a time").to_string();
     assert_eq!((&found["lastSeenTime"], &found["revision"]), (&json!(told), &json!(7)));
     assert_eq!(found["state"], "LIVE");
+    assert_eq!(control.get("/v1/gateways/edge.b1.front").await.done()["revision"], 6);
 }
 
 /// The trail of the seventh version, which had changes only.

@@ -11,7 +11,7 @@ use crate::store::row;
 
 pub(super) async fn list(connection: &mut SqliteConnection, since: Millis) -> Stored<Vec<Gateway>> {
     let rows = sqlx::query(
-        "SELECT * FROM gateways WHERE last_seen_millis >= ? ORDER BY principal_id, instance",
+        "SELECT * FROM gateways WHERE last_seen_millis >= ? ORDER BY principal_id, instance, gate",
     )
     .bind(since)
     .fetch_all(connection)
@@ -25,7 +25,7 @@ pub(super) async fn put(connection: &mut SqliteConnection, gateways: &[Gateway])
             "INSERT INTO gateways (principal_id, instance, gate, node, version, capabilities, environment,
                  consumers, revision, last_seen_millis, first_seen_millis, forgotten_millis)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-             ON CONFLICT (principal_id, instance) DO UPDATE SET gate = excluded.gate,
+             ON CONFLICT (principal_id, instance, gate) DO UPDATE SET
                  node = excluded.node, version = excluded.version,
                  capabilities = excluded.capabilities, environment = excluded.environment,
                  consumers = excluded.consumers, revision = excluded.revision,
@@ -38,7 +38,7 @@ pub(super) async fn put(connection: &mut SqliteConnection, gateways: &[Gateway])
         )
         .bind(gateway.id.principal.as_str())
         .bind(&gateway.id.instance)
-        .bind(&gateway.gate)
+        .bind(&gateway.id.gate)
         .bind(&gateway.node)
         .bind(&gateway.version)
         .bind(serde_json::to_string(&gateway.capabilities).map_err(row::broken)?)
@@ -59,7 +59,7 @@ pub(super) async fn forget(
     before: Millis,
 ) -> Stored<Vec<GatewayId>> {
     let rows = sqlx::query(
-        "DELETE FROM gateways WHERE last_seen_millis < ? RETURNING principal_id, instance",
+        "DELETE FROM gateways WHERE last_seen_millis < ? RETURNING principal_id, instance, gate",
     )
     .bind(before)
     .fetch_all(connection)
@@ -70,6 +70,7 @@ pub(super) async fn forget(
             Ok(GatewayId {
                 principal: PrincipalId::parse(principal).map_err(row::broken)?,
                 instance: row.try_get("instance")?,
+                gate: row.try_get("gate")?,
             })
         })
         .collect()
@@ -81,10 +82,10 @@ pub(super) async fn crowd_out(
     places: usize,
 ) -> Stored<()> {
     sqlx::query(
-        "DELETE FROM gateways WHERE last_seen_millis < ? AND (principal_id, instance) IN (
-             SELECT principal_id, instance FROM (
-                 SELECT principal_id, instance, row_number() OVER (
-                     PARTITION BY principal_id ORDER BY last_seen_millis DESC, instance) AS place
+        "DELETE FROM gateways WHERE last_seen_millis < ? AND (principal_id, instance, gate) IN (
+             SELECT principal_id, instance, gate FROM (
+                 SELECT principal_id, instance, gate, row_number() OVER (
+                     PARTITION BY principal_id ORDER BY last_seen_millis DESC, instance, gate) AS place
                  FROM gateways) AS placed
              WHERE place > ?)",
     )

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0006_gateways_lives.sql"),
     include_str!("../../../migrations/sqlite/0007_token_ends.sql"),
     include_str!("../../../migrations/sqlite/0008_denials.sql"),
+    include_str!("../../../migrations/sqlite/0009_gateways_by_gate.sql"),
 ];
 
 /// What `PRAGMA application_id` says of our files ("mpgt").

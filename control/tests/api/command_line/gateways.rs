@@ -1,9 +1,10 @@
-//! `mpgate gateways forget`: several at once, as far as they may be.
+//! Which gateways are waited for; `mpgate gateways forget`: several at once, as far as they may be.
 
 use mpgate_testbed::upstream::Received;
 use mpgate_testbed::{Answer, Upstream};
 use serde_json::json;
 
+use super::life::{Site, id};
 use super::run;
 
 #[test]
@@ -38,4 +39,33 @@ fn gateways_are_forgotten_until_one_may_not_be() {
     let paths: Vec<String> = control.received().iter().map(Received::path).collect();
     let asked = ["a", "b", "c", "d", "alive"].map(|name| format!("/v1/gateways/{name}"));
     assert_eq!(paths, asked);
+}
+
+/// Two gates of one Envoy, with one token and a list each: the one that asked last does not speak for the other.
+#[tokio::test]
+async fn each_gate_of_an_envoy_is_waited_for() {
+    let site = Site::new();
+    let token = site.json("principals create edge-1 --role gateway --show-secret")["token"].clone();
+    let token = token.as_str().expect("a token");
+    let key = site.key("crm", "--nickname x");
+    let head = key["revision"].as_u64().expect("a revision");
+    let (front, back) = (("00000000000000a1", "front"), ("00000000000000a1", "back"));
+    site.ask(token, back, head - 1).await;
+    site.ask(token, front, head).await;
+
+    // It changes nothing, so it is in force where the key is.
+    let line = format!("keys update {} --nickname x --wait 0 --strict", id(&key));
+    let ended = site.run(&line);
+    assert_eq!(ended.code, Some(3), "{}{}", ended.out, ended.error);
+    for words in
+        ["in force on 1 of 2 gateways", "behind are gateways/edge-1.00000000000000a1.back;"]
+    {
+        assert!(ended.error.contains(words), "{words}: {}", ended.error);
+    }
+    let list = site.done("gateways list");
+    assert!(list.lines().count() == 3 && list.contains("a1.front "), "{list}");
+
+    site.ask(token, back, head).await;
+    let both = site.done(&line);
+    assert!(both.contains("in force on 2 of 2 gateways"), "{both}");
 }

@@ -51,14 +51,15 @@ impl Site {
         self.json(&format!("keys create --sender {sender} --stream G-A --show-secret {flags}"))
     }
 
-    /// What a gateway asks: all it has is `since`.
-    async fn ask(&self, token: &str, instance: &str, since: u64) -> Value {
+    /// What a gateway asks, of this instance and gate: all it has is `since`.
+    pub(super) async fn ask(&self, token: &str, gateway: (&str, &str), since: u64) -> Value {
         let epoch = self.control.get("/v1/allowlist/changes").await.done()["epoch"].clone();
         let epoch = epoch.as_str().expect("an epoch");
         let path = format!("/v1/allowlist/changes?epoch={epoch}&since={since}");
         let url = format!("{}{path}", self.control.url);
         let request = reqwest::Client::new().get(url).bearer_auth(token);
-        let request = request.header("x-mpgate-gate", "edge").header("x-mpgate-version", "0.1.0");
+        let (instance, gate) = gateway;
+        let request = request.header("x-mpgate-gate", gate).header("x-mpgate-version", "0.1.0");
         let request = request.header("x-mpgate-instance", instance);
         Control::send(request).await.expect("an answer").done()
     }
@@ -274,19 +275,19 @@ async fn a_change_is_waited_for_and_who_is_behind_is_named() {
     let token = token.as_str().expect("a token");
     let key = site.key("crm", "");
     let head = key["revision"].as_u64().expect("a revision");
-    site.ask(token, "00000000000000a1", head).await;
-    site.ask(token, "00000000000000a2", head - 1).await;
+    site.ask(token, ("00000000000000a1", "edge"), head).await;
+    site.ask(token, ("00000000000000a2", "edge"), head - 1).await;
     let line = format!("keys update {} --nickname x --wait 1", id(&key));
     let behind = site.run(&line);
     assert_eq!(behind.code, Some(3), "{}", behind.error);
-    for words in ["in force on 0 of 2 gateways, 1.", "gateways/edge-1.00000000000000a2"] {
+    for words in ["in force on 0 of 2 gateways, 1.", "gateways/edge-1.00000000000000a2.edge"] {
         assert!(behind.error.contains(words), "{words}: {}", behind.error);
     }
     let list = site.done("gateways list");
-    for words in ["GATEWAY", "LIVE", "edge-1.00000000000000a1", "0.1.0"] {
+    for words in ["GATEWAY", "LIVE", "edge-1.00000000000000a1.edge", "0.1.0"] {
         assert!(list.contains(words), "{words}: {list}");
     }
-    let one = site.json("gateways get edge-1.00000000000000a1");
+    let one = site.json("gateways get edge-1.00000000000000a1.edge");
     assert_eq!((&one["state"], &one["gate"]), (&json!("LIVE"), &json!("edge")));
 
     // Both take it up while somebody waits.
@@ -302,7 +303,7 @@ async fn a_change_is_waited_for_and_who_is_behind_is_named() {
         let page = site.control.get("/v1/allowlist/changes").await.done();
         let head = page["head"].as_u64().expect("a head");
         for instance in ["00000000000000a1", "00000000000000a2"] {
-            site.ask(token, instance, head).await;
+            site.ask(token, (instance, "edge"), head).await;
         }
     }
     let waited = waiting.join().expect("it ran");
@@ -318,7 +319,7 @@ async fn more_gateways_than_are_listed_give_no_receipt() {
     let key = site.key("crm", "--nickname x");
     let head = key["revision"].as_u64().expect("a revision");
     for instance in 1..=256 {
-        site.ask(token, &format!("{instance:016x}"), head).await;
+        site.ask(token, (&format!("{instance:016x}"), "edge"), head).await;
     }
     // It changes nothing, so all have it already.
     let line = format!("keys update {} --nickname x --wait 1", id(&key));
@@ -326,10 +327,10 @@ async fn more_gateways_than_are_listed_give_no_receipt() {
     assert!(all.contains("\nin force on 256 of 256 gateways, "), "{all}");
     let behind = site.run("streams update G-A --mode dry_run --wait 0");
     assert_eq!(behind.code, Some(3), "{}", behind.error);
-    for words in ["on 0 of 256 gateways", "edge-1.0000000000000005 and 251 more"] {
+    for words in ["on 0 of 256 gateways", "edge-1.0000000000000005.edge and 251 more"] {
         assert!(behind.error.contains(words), "{words}: {}", behind.error);
     }
-    site.ask(token, &format!("{:016x}", 257), head).await;
+    site.ask(token, (&format!("{:016x}", 257), "edge"), head).await;
     let more = site.run(&line);
     assert_eq!(more.code, Some(3), "{}", more.error);
     for words in ["on 256 of 256 gateways", "hold the token of principals/edge-1"] {
@@ -338,6 +339,6 @@ async fn more_gateways_than_are_listed_give_no_receipt() {
     let list = site.run("gateways list");
     assert_eq!((list.code, list.out.lines().count()), (Some(0), 257), "{}", list.out);
     assert!(list.error.contains("principals/edge-1"), "{}", list.error);
-    let refused = site.run("gateways forget edge-1.0000000000000001");
+    let refused = site.run("gateways forget edge-1.0000000000000001.edge");
     assert!(refused.code == Some(1) && refused.error.contains("alive"), "{}", refused.error);
 }

@@ -134,8 +134,8 @@ pub(super) async fn gateways_are_remembered_for_a_while(store: &Arc<dyn Store>) 
         id: GatewayId {
             principal: PrincipalId::parse("edge").expect("an id"),
             instance: instance.to_owned(),
+            gate: "gate".to_owned(),
         },
-        gate: "gate".to_owned(),
         node: "node".to_owned(),
         version: "0.1.0".to_owned(),
         capabilities: vec!["events".to_owned()],
@@ -172,6 +172,15 @@ pub(super) async fn gateways_are_remembered_for_a_while(store: &Arc<dyn Store>) 
         let found = write.gateways(now - 1).await.expect("an answer");
         assert_eq!(found, [gateway("c", revision, last_seen_millis)]);
     }
+
+    // Each gate of an Envoy is one.
+    let gates = [("back", 8), ("front", 9)].map(|(gate, revision)| {
+        let mut it = gateway("d", revision, now);
+        gate.clone_into(&mut it.id.gate);
+        it
+    });
+    write.put_gateways(&gates).await.expect("both");
+    assert_eq!(write.gateways(now).await.expect("an answer"), gates);
 }
 
 pub(super) async fn a_request_is_remembered(store: &Arc<dyn Store>) {
@@ -290,9 +299,9 @@ pub(super) async fn the_longest_unheard_gateways_make_room(store: &Arc<dyn Store
     let gateway = |principal: &str, at: i64| Gateway {
         id: GatewayId {
             principal: PrincipalId::parse(principal).expect("an id"),
-            instance: format!("{at}"),
+            instance: format!("{}", at / 3),
+            gate: format!("{at}"),
         },
-        gate: String::new(),
         node: String::new(),
         version: String::new(),
         capabilities: Vec::new(),

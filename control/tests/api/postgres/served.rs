@@ -143,7 +143,8 @@ async fn a_gateway_stays_heard_when_it_was() {
         include_str!("../../../migrations/postgres/0001_control.sql")
     );
     let gateway = format!(
-        "INSERT INTO mpgate.gateways VALUES ('edge', 'a1', '', '', '', '[]', NULL, '[]', 7, {heard})"
+        "INSERT INTO mpgate.gateways VALUES ('edge', 'a1', '', '', '', '[]', NULL, '[]', 7, {heard}),
+             ('edge', 'b1', 'front', '', '', '[]', NULL, '[]', 6, {heard})"
     );
     for sql in [first, &gateway] {
         cluster().sql(database, sql).expect("the first version");
@@ -154,6 +155,7 @@ async fn a_gateway_stays_heard_when_it_was() {
     let told = jiff::Timestamp::from_second(heard).expect("a time").to_string();
     assert_eq!((&found["lastSeenTime"], &found["revision"]), (&json!(told), &json!(7)));
     assert_eq!(found["state"], "LIVE");
+    assert_eq!(control.get("/v1/gateways/edge.b1.front").await.done()["revision"], 6);
 }
 
 /// Changes go to both at once while the database goes away: what was acknowledged is there, once each.

@@ -38,12 +38,12 @@ async fn receipts_come_from_what_a_gateway_says_of_itself() {
     let page = greet(&control, &edge, "", &of("00000000000000aa", ALL)).await;
     let epoch = text(&page, "epoch").to_owned();
     let find = async |id: &str| control.get(&format!("/v1/gateways/{id}")).await.done();
-    let first = find("edge.00000000000000aa").await;
+    let first = find("edge.00000000000000aa.front").await;
     let mut shown = first.clone();
     assert!(shown.as_object_mut().and_then(|it| it.remove("lastSeenTime")).is_some());
     assert_eq!(
         shown,
-        json!({"name": "gateways/edge.00000000000000aa", "principal": "principals/edge",
+        json!({"name": "gateways/edge.00000000000000aa.front", "principal": "principals/edge",
             "instance": "00000000000000aa", "gate": "front", "node": "envoy-1", "version": "0.1.0",
             "capabilities": ["events", "source_networks", "certificate_names"], "revision": 0,
             "lag": 2, "state": "LIVE"})
@@ -56,20 +56,28 @@ async fn receipts_come_from_what_a_gateway_says_of_itself() {
         (format!("?epoch={epoch}&since=2"), 2, 0),
     ] {
         greet(&control, &edge, &query, &of("00000000000000aa", ALL)).await;
-        let seen = find("edge.00000000000000aa").await;
+        let seen = find("edge.00000000000000aa.front").await;
         assert_eq!((&seen["revision"], &seen["lag"]), (&json!(revision), &json!(lag)), "{query}");
     }
     control.key("billing", &["G-A"]).await;
-    assert_eq!(find("edge.00000000000000aa").await["lag"], 1, "behind by what came since");
+    assert_eq!(find("edge.00000000000000aa.front").await["lag"], 1, "behind by what came since");
     // Another Envoy with the same token is another gateway; one that says nothing is one too.
     greet(&control, &edge, "", &of("00000000000000bb", "")).await;
     greet(&control, &edge, "", &[]).await;
     // Rows of: what nobody would send. It is shown cut or not at all, and breaks nothing.
     let long = "x".repeat(3_000);
-    greet(&control, &edge, "", &[("x-mpgate-instance", "NOT-HEX"), ("x-mpgate-node", &long)]).await;
+    let odd = [
+        ("x-mpgate-instance", "NOT-HEX"),
+        ("x-mpgate-gate", "not.a/gate"),
+        ("x-mpgate-node", &long),
+    ];
+    greet(&control, &edge, "", &odd).await;
     let list = control.get("/v1/gateways").await.done();
-    let expected =
-        ["gateways/edge", "gateways/edge.00000000000000aa", "gateways/edge.00000000000000bb"];
+    let expected = [
+        "gateways/edge",
+        "gateways/edge.00000000000000aa.front",
+        "gateways/edge.00000000000000bb.front",
+    ];
     assert_eq!(names(&list, "gateways"), expected);
     assert_eq!(list["head"], 3);
     assert_eq!(list["gateways"][0]["node"].as_str().map(str::len), Some(255));
@@ -105,7 +113,7 @@ async fn a_gateway_that_is_not_heard_of_is_silent_and_then_forgotten() {
     }
 }
 
-/// Gateway `edge.00000000000000aa`, which was last heard of 90 s ago, and its token.
+/// Gateway `edge.00000000000000aa.front`, which was last heard of 90 s ago, and its token.
 async fn silent(directory: &Directory) -> (Control, String) {
     let control = Control::start(directory);
     control.two_tenants().await;
@@ -133,7 +141,7 @@ async fn an_envoy_that_is_started_again_takes_the_place_of_its_former_life() {
     let (control, edge) = silent(&directory).await;
     greet(&control, &edge, "", &of("00000000000000bb", ALL)).await;
     let list = control.get("/v1/gateways").await.done();
-    assert_eq!(names(&list, "gateways"), ["gateways/edge.00000000000000bb"]);
+    assert_eq!(names(&list, "gateways"), ["gateways/edge.00000000000000bb.front"]);
     // It was cut off, then: both share the node id.
     greet(&control, &edge, "", &of("00000000000000aa", ALL)).await;
     let list = control.get("/v1/gateways").await.done();
@@ -147,7 +155,7 @@ async fn a_silent_gateway_is_forgotten_until_it_speaks() {
     }
     let directory = Directory::new();
     let (control, edge) = silent(&directory).await;
-    let path = "/v1/gateways/edge.00000000000000aa";
+    let path = "/v1/gateways/edge.00000000000000aa.front";
     let once = "?requestId=00000000-0000-4000-8000-000000000001";
     for replay in 0..2 {
         let gone = control.delete(&format!("{path}{once}")).await.done();
@@ -162,7 +170,7 @@ async fn a_silent_gateway_is_forgotten_until_it_speaks() {
         (&told["action"], &told["resource"], &told["before"]["state"], &told["principal"]),
         (
             &json!("delete"),
-            &json!("gateways/edge.00000000000000aa"),
+            &json!("gateways/edge.00000000000000aa.front"),
             &json!("SILENT"),
             &json!("principals/admin")
         )
@@ -191,7 +199,8 @@ async fn owners_see_the_gateways_that_serve_them() {
     }
     let see = async |token: &str, path: &str| control.as_(token, "GET", path, json!({})).await;
     let list = see(&owner, "/v1/gateways").await.done();
-    let expected = ["all", "both", "ours"].map(|id| format!("gateways/{id}.00000000000000aa"));
+    let expected =
+        ["all", "both", "ours"].map(|id| format!("gateways/{id}.00000000000000aa.front"));
     assert_eq!(names(&list, "gateways"), expected);
     let acme = json!(["measurementConsumers/acme"]);
     let served: Vec<_> =
@@ -201,10 +210,10 @@ async fn owners_see_the_gateways_that_serve_them() {
         [json!(null), acme.clone(), acme],
         "whom else it serves is not theirs to know"
     );
-    let one = see(&owner, "/v1/gateways/both.00000000000000aa").await;
+    let one = see(&owner, "/v1/gateways/both.00000000000000aa.front").await;
     assert!(!one.text.contains("measurementConsumers/other"), "{}", one.text);
-    let foreign = see(&owner, "/v1/gateways/theirs.00000000000000aa").await;
-    let missing = see(&owner, "/v1/gateways/nobody.00000000000000aa").await;
+    let foreign = see(&owner, "/v1/gateways/theirs.00000000000000aa.front").await;
+    let missing = see(&owner, "/v1/gateways/nobody.00000000000000aa.front").await;
     assert_eq!((foreign.status, foreign.text), (missing.status, missing.text));
     let all = see(&control.admin, "/v1/gateways").await.done();
     assert_eq!(names(&all, "gateways").len(), 4);
@@ -244,7 +253,7 @@ async fn a_key_that_some_gateway_cannot_enforce_is_made_with_a_warning() {
             assert_eq!(warnings.len(), usize::from(lacking.is_some()), "{body}: {answer}");
             if let Some(lacking) = lacking {
                 let warning = warnings[0].as_str().expect("text");
-                assert!(warning.contains("old.00000000000000bb"), "{warning}");
+                assert!(warning.contains("old.00000000000000bb.front"), "{warning}");
                 assert!(warning.contains(lacking) && warning.contains("0.1.0"), "{warning}");
             }
         }
