@@ -8,7 +8,7 @@ use super::access::{Caller, Permission};
 use super::{Answer, Service};
 use crate::keys::Shown;
 use crate::model::{Action, AuditEvent, Refusal, Seconds};
-use crate::store::{DoneRequest, Write};
+use crate::store::{Done, DoneRequest, Write};
 use crate::time;
 
 /// How long a request may be repeated and is answered as the first time, in seconds.
@@ -108,8 +108,13 @@ impl Service {
                 if done.fingerprint != once.fingerprint {
                     return Err(Refusal::RequestIdTaken.into());
                 }
-                let event = write.audit_event(done.ordinal).await?;
-                let resource = event.and_then(|event| event.after).unwrap_or_default();
+                let resource = match done.done {
+                    Done::Unchanged(found) => found,
+                    Done::Changed(ordinal) => {
+                        let event = write.audit_event(ordinal).await?;
+                        event.and_then(|event| event.after).unwrap_or_default()
+                    }
+                };
                 return Ok(Begun::Before(Outcome { resource, secret: None, replayed: true }));
             }
         }
@@ -150,12 +155,27 @@ impl Change<'_> {
             denial: None,
         };
         let ordinal = self.write.append(&event).await?;
-        if let Some(once) = &self.mutation.once {
-            let done = DoneRequest { fingerprint: once.fingerprint, ordinal };
-            let principal = &caller.principal.id;
-            self.write.put_request(principal, &once.request_id, &done, self.now).await?;
-        }
+        self.remember(Done::Changed(ordinal)).await?;
         self.write.commit().await?;
         Ok(Outcome::of(resource))
+    }
+
+    /// There is nothing to do: the resource is as it was to be. No trace, but the request is remembered; done later, it
+    /// might undo what others did since.
+    pub(super) async fn found(mut self, resource: Value) -> Answer<Outcome> {
+        if self.mutation.once.is_some() {
+            self.remember(Done::Unchanged(resource.clone())).await?;
+            self.write.commit().await?;
+        }
+        Ok(Outcome::of(resource))
+    }
+
+    async fn remember(&mut self, done: Done) -> Answer<()> {
+        if let Some(once) = &self.mutation.once {
+            let request = DoneRequest { fingerprint: once.fingerprint, done };
+            let principal = &self.mutation.caller.principal.id;
+            self.write.put_request(principal, &once.request_id, &request, self.now).await?;
+        }
+        Ok(())
     }
 }

@@ -61,7 +61,7 @@ impl Service {
         }
         let display_name = display_name.unwrap_or_else(|| old.display_name.clone());
         if display_name == old.display_name {
-            return Ok(Outcome::of(before));
+            return change.found(before).await;
         }
         let new = Consumer { display_name, version: old.version.saturating_add(1), ..old };
         change.write.update_consumer(&new).await?;
@@ -84,7 +84,7 @@ impl Service {
         let before = resource::consumer(&old);
         change.expect_etag(&before)?;
         if old.delete_time.is_some() {
-            return Ok(Outcome::of(before));
+            return change.found(before).await;
         }
         let in_use = change.write.in_use(id).await?;
         if (in_use.streams, in_use.keys) != (0, 0) {

@@ -179,7 +179,8 @@ impl Service {
         }
         let mut new = patch.apply(&old);
         if new == old {
-            return Ok(Outcome::of(seen_one(change.write.reader(), &old, change.now).await?));
+            let found = seen_one(change.write.reader(), &old, change.now).await?;
+            return change.found(found).await;
         }
         if new.grant.streams != old.grant.streams {
             let reader = change.write.reader();
@@ -229,7 +230,8 @@ impl Service {
         let before = resource::key(&old, change.now);
         change.expect_etag(&before)?;
         let Some((action, mut new)) = turn(&old, change.now)? else {
-            return Ok(Outcome::of(seen_one(change.write.reader(), &old, change.now).await?));
+            let found = seen_one(change.write.reader(), &old, change.now).await?;
+            return change.found(found).await;
         };
         new.revision = change.write.next_revision().await?;
         change.write.update_key(&new).await?;

@@ -91,7 +91,7 @@ impl Service {
         new.consumers = consumers.unwrap_or(new.consumers);
         new.environment = environment.unwrap_or(new.environment);
         if new == old {
-            return Ok(Outcome::of(before));
+            return change.found(before).await;
         }
         expect_fit(change.write.reader(), &new).await?;
         new.version = old.version.saturating_add(1);
@@ -113,7 +113,7 @@ impl Service {
         let before = shown(change.write.reader(), &old).await?;
         change.expect_etag(&before)?;
         if old.revoke_time.is_some() {
-            return Ok(Outcome::of(before));
+            return change.found(before).await;
         }
         let tokens = change.write.tokens(id).await?;
         if old.role == Role::Admin {

@@ -77,7 +77,7 @@ impl Service {
         }
         let mut new = patch.apply(&old);
         if new == old {
-            return Ok(Outcome::of(before));
+            return change.found(before).await;
         }
         if new.stream.upstream_secret != old.stream.upstream_secret {
             expect_own_choice(change.caller(), &new.stream.upstream_secret)?;
@@ -110,7 +110,7 @@ impl Service {
         let before = resource::stream(&old);
         change.expect_etag(&before)?;
         if old.state != State::Active {
-            return Ok(Outcome::of(before));
+            return change.found(before).await;
         }
         let grants = change.write.grants_of(id).await?;
         if grants > 0 {

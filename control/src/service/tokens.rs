@@ -104,7 +104,7 @@ impl Service {
         let old = tokens.iter().find(|it| it.id == *token).ok_or(Refusal::NoToken)?;
         let before = resource::token(old, now);
         if old.revoke_time.is_some() {
-            return Ok(Outcome::of(before));
+            return change.found(before).await;
         }
         if principal.role == Role::Admin && old.is_in_force(now) {
             let lasting: Vec<_> = tokens.iter().filter(|it| it.is_lasting()).collect();

@@ -12,6 +12,7 @@ pub mod sqlite;
 
 use async_trait::async_trait;
 use mpgate_contract::{ConsumerId, Digest, Environment, KeyId, State, StreamId};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::model::{
@@ -118,8 +119,17 @@ pub struct FeedRows {
 pub struct DoneRequest {
     /// Which request it was: SHA-256 of what was asked for.
     pub fingerprint: Digest,
+    /// What came of it.
+    pub done: Done,
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
     /// The place in the trail of what it did.
-    pub ordinal: u64,
+    Changed(u64),
+    /// It did nothing: the resource was as it was to be, and was shown so.
+    Unchanged(Value),
 }
 
 /// Reading, in one snapshot.

@@ -8,7 +8,7 @@ use super::signed;
 use crate::model::{AuditEvent, Part, Seconds, Slice};
 use crate::names::PrincipalId;
 use crate::store::row::{self, Columns as _};
-use crate::store::{DoneRequest, Stored};
+use crate::store::{Done, DoneRequest, Stored};
 
 pub(super) async fn append(connection: &mut PgConnection, event: &AuditEvent) -> Stored<u64> {
     let row = sqlx::query(
@@ -87,7 +87,7 @@ pub(super) async fn request(
     request_id: &str,
 ) -> Stored<Option<DoneRequest>> {
     let row = sqlx::query(
-        "SELECT fingerprint, ordinal FROM requests WHERE principal_id = $1 AND request_id = $2",
+        "SELECT fingerprint, ordinal, found_json FROM requests WHERE principal_id = $1 AND request_id = $2",
     )
     .bind(principal.as_str())
     .bind(request_id)
@@ -97,7 +97,10 @@ pub(super) async fn request(
     let fingerprint = row.bytes("fingerprint")?;
     Ok(Some(DoneRequest {
         fingerprint: Digest::from_bytes(fingerprint.try_into().map_err(row::broken)?),
-        ordinal: row.count("ordinal")?,
+        done: match row.text("found_json")? {
+            Some(found) => Done::Unchanged(serde_json::from_str(found).map_err(row::broken)?),
+            None => Done::Changed(row.count("ordinal")?),
+        },
     }))
 }
 
@@ -108,13 +111,19 @@ pub(super) async fn put_request(
     request: &DoneRequest,
     now: Seconds,
 ) -> Stored<()> {
+    let (ordinal, found) = match &request.done {
+        Done::Changed(ordinal) => (*ordinal, None),
+        Done::Unchanged(found) => (0, Some(found.to_string())),
+    };
     sqlx::query(
-        "INSERT INTO requests (principal_id, request_id, fingerprint, ordinal, time) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO requests (principal_id, request_id, fingerprint, ordinal, found_json, time)
+         VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(principal.as_str())
     .bind(request_id)
     .bind(&request.fingerprint.as_bytes()[..])
-    .bind(signed(request.ordinal)?)
+    .bind(signed(ordinal)?)
+    .bind(found)
     .bind(now)
     .execute(connection)
     .await?;

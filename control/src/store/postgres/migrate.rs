@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0004_token_ends.sql"),
     include_str!("../../../migrations/postgres/0005_denials.sql"),
     include_str!("../../../migrations/postgres/0006_gateways_by_gate.sql"),
+    include_str!("../../../migrations/postgres/0007_requests_without_change.sql"),
 ];
 
 /// Processes that start at once take this lock, one after the other ("mpgt").

@@ -8,7 +8,7 @@ use super::signed;
 use crate::model::{AuditEvent, Part, Seconds, Slice};
 use crate::names::PrincipalId;
 use crate::store::row;
-use crate::store::{DoneRequest, Stored};
+use crate::store::{Done, DoneRequest, Stored};
 
 pub(super) async fn append(connection: &mut SqliteConnection, event: &AuditEvent) -> Stored<u64> {
     let row = sqlx::query(
@@ -87,7 +87,7 @@ pub(super) async fn request(
     request_id: &str,
 ) -> Stored<Option<DoneRequest>> {
     let row = sqlx::query(
-        "SELECT fingerprint, ordinal FROM requests WHERE principal_id = ? AND request_id = ?",
+        "SELECT fingerprint, ordinal, found_json FROM requests WHERE principal_id = ? AND request_id = ?",
     )
     .bind(principal.as_str())
     .bind(request_id)
@@ -97,7 +97,10 @@ pub(super) async fn request(
     let fingerprint: &[u8] = row.try_get("fingerprint")?;
     Ok(Some(DoneRequest {
         fingerprint: Digest::from_bytes(fingerprint.try_into().map_err(row::broken)?),
-        ordinal: row.try_get("ordinal")?,
+        done: match row.try_get::<Option<&str>, _>("found_json")? {
+            Some(found) => Done::Unchanged(serde_json::from_str(found).map_err(row::broken)?),
+            None => Done::Changed(row.try_get("ordinal")?),
+        },
     }))
 }
 
@@ -108,13 +111,19 @@ pub(super) async fn put_request(
     request: &DoneRequest,
     now: Seconds,
 ) -> Stored<()> {
+    let (ordinal, found) = match &request.done {
+        Done::Changed(ordinal) => (*ordinal, None),
+        Done::Unchanged(found) => (0, Some(found.to_string())),
+    };
     sqlx::query(
-        "INSERT INTO requests (principal_id, request_id, fingerprint, ordinal, time) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO requests (principal_id, request_id, fingerprint, ordinal, found_json, time)
+         VALUES (?, ?, ?, ?, ?, ?)",
     )
     .bind(principal.as_str())
     .bind(request_id)
     .bind(&request.fingerprint.as_bytes()[..])
-    .bind(signed(request.ordinal)?)
+    .bind(signed(ordinal)?)
+    .bind(found)
     .bind(now)
     .execute(connection)
     .await?;

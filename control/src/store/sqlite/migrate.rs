@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0007_token_ends.sql"),
     include_str!("../../../migrations/sqlite/0008_denials.sql"),
     include_str!("../../../migrations/sqlite/0009_gateways_by_gate.sql"),
+    include_str!("../../../migrations/sqlite/0010_requests_without_change.sql"),
 ];
 
 /// What `PRAGMA application_id` says of our files ("mpgt").

@@ -8,7 +8,8 @@ use mpgate_control::model::{
     Token,
 };
 use mpgate_control::names::PrincipalId;
-use mpgate_control::store::{Count, DoneRequest, Store, Write};
+use mpgate_control::store::{Count, Done, DoneRequest, Store, Write};
+use serde_json::json;
 
 use super::{NOW, event, id, key, token, world};
 
@@ -185,19 +186,21 @@ pub(super) async fn gateways_are_remembered_for_a_while(store: &Arc<dyn Store>) 
 
 pub(super) async fn a_request_is_remembered(store: &Arc<dyn Store>) {
     let principal = PrincipalId::parse("ops").expect("an id");
-    let request_id = "123e4567-e89b-12d3-a456-426614174000";
-    let done = DoneRequest { fingerprint: Digest::of(b"asked"), ordinal: 3 };
-    let mut write = store.write().await.expect("the writer");
-    assert_eq!(write.request(&principal, request_id).await.expect("an answer"), None);
-    write.put_request(&principal, request_id, &done, NOW).await.expect("a request");
-    let found = write.request(&principal, request_id).await.expect("an answer");
-    assert_eq!(found.as_ref(), Some(&done));
     let somebody = PrincipalId::parse("other").expect("an id");
-    assert_eq!(write.request(&somebody, request_id).await.expect("an answer"), None);
-    write.forget_requests(NOW).await.expect("an answer");
-    assert_eq!(write.request(&principal, request_id).await.expect("an answer"), Some(done));
-    write.forget_requests(NOW + 1).await.expect("an answer");
-    assert_eq!(write.request(&principal, request_id).await.expect("an answer"), None);
+    let request_id = "123e4567-e89b-12d3-a456-426614174000";
+    let mut write = store.write().await.expect("the writer");
+    for done in [Done::Changed(3), Done::Unchanged(json!({"name": "x", "revision": 7}))] {
+        let done = DoneRequest { fingerprint: Digest::of(b"asked"), done };
+        assert_eq!(write.request(&principal, request_id).await.expect("an answer"), None);
+        write.put_request(&principal, request_id, &done, NOW).await.expect("a request");
+        let found = write.request(&principal, request_id).await.expect("an answer");
+        assert_eq!(found.as_ref(), Some(&done));
+        assert_eq!(write.request(&somebody, request_id).await.expect("an answer"), None);
+        write.forget_requests(NOW).await.expect("an answer");
+        assert_eq!(write.request(&principal, request_id).await.expect("an answer"), Some(done));
+        write.forget_requests(NOW + 1).await.expect("an answer");
+        assert_eq!(write.request(&principal, request_id).await.expect("an answer"), None);
+    }
 }
 
 pub(super) async fn keys_end_in_order(store: &Arc<dyn Store>) {

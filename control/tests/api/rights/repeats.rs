@@ -76,6 +76,59 @@ async fn a_repeated_request_is_answered_and_not_done_again() {
     }
 }
 
+/// Rows of: method, path and body of what is so already, and of what somebody does before it is asked for again.
+#[tokio::test]
+async fn a_request_that_changed_nothing_is_not_done_later() {
+    let directory = Directory::new();
+    let control = Control::start(&directory);
+    control.two_tenants().await;
+    control.token("viewer", "viewer", &[]).await;
+    let empty = "/v1/measurementConsumers?measurementConsumerId=empty";
+    control.post(empty, json!({})).await.done();
+    let key = path(&control.key("billing", &["G-A"]).await);
+    let spare = path(&control.key("spare", &["G-A"]).await);
+    let stream = path(&control.stream("G-B").await);
+    let again = json!({"streamId": "G-B", "environment": "production", "upstreamSecret": "none"});
+    let named = |name: &str| json!({"displayName": name});
+    let (viewer, none) = ("/v1/principals/viewer", json!({}));
+    control.post(&format!("{viewer}:rotate"), none.clone()).await.done();
+    let tokens = control.get(&format!("{viewer}/tokens")).await.done();
+    let token = format!("/v1/{}", text(&tokens["tokens"][0], "name"));
+    let (enable, disable) = (format!("{key}:enable"), format!("{key}:disable"));
+    let (streams, empty) = (format!("{ACME}/dataStreams"), ACME.replace("acme", "empty"));
+    let [enable, disable, key, spare] = [&enable, &disable, &key, &spare].map(String::as_str);
+    let [stream, streams, empty, token] = [&stream, &streams, &empty, &token].map(String::as_str);
+    let rows = [
+        ("POST", enable, none.clone(), ("POST", disable, none.clone())),
+        ("POST", disable, none.clone(), ("POST", enable, none.clone())),
+        ("PATCH", key, json!({"nickname": "a"}), ("PATCH", key, json!({"nickname": "b"}))),
+        ("DELETE", spare, none.clone(), ("PATCH", ACME, named("1"))),
+        ("PATCH", stream, json!({"mode": "off"}), ("PATCH", stream, json!({"mode": "dry_run"}))),
+        ("DELETE", stream, none.clone(), ("POST", streams, again)),
+        ("PATCH", ACME, named("a"), ("PATCH", ACME, named("b"))),
+        ("DELETE", empty, none.clone(), ("PATCH", ACME, named("2"))),
+        ("PATCH", viewer, named("a"), ("PATCH", viewer, named("b"))),
+        ("DELETE", token, none.clone(), ("PATCH", ACME, named("3"))),
+        ("DELETE", viewer, none, ("PATCH", ACME, named("4"))),
+    ];
+    for (row, (method, path, body, (other, elsewhere, change))) in rows.into_iter().enumerate() {
+        let admin = &control.admin;
+        control.as_(admin, method, path, body.clone()).await.done();
+        let before = control.everything().await;
+        let asked = format!("{path}?requestId={row:08}-0c1b-4d6e-9a37-1f2e3d4c5b6a");
+        let first = control.as_(admin, method, &asked, body.clone()).await;
+        assert_eq!(first.header("idempotent-replayed"), "", "{method} {path}");
+        let first = first.done();
+        assert_eq!(control.everything().await, before, "{method} {path} changed something");
+        control.as_(admin, other, elsewhere, change).await.done();
+        let before = control.everything().await;
+        let again = control.as_(admin, method, &asked, body).await;
+        assert_eq!(again.header("idempotent-replayed"), "true", "{method} {path}: {}", again.text);
+        assert_eq!(again.done(), first, "{method} {path}");
+        assert_eq!(control.everything().await, before, "{method} {path} was done later");
+    }
+}
+
 #[tokio::test]
 async fn an_id_belongs_to_one_request_of_one_principal_for_a_day() {
     if is_skipped_on_postgres() {
