@@ -34,8 +34,9 @@ day is a day of UTC that is over. value is in units of the currency, with at mos
 currency it is empty. A sender's day is replaced as a whole when it is posted again, so a job may run twice.
 
 GAP is the backend's number less the gates'. The gates count events only where they read the body (a key that is granted
-events, or a stream with protocol rules): what they could not count is UNMEASURED, and no gap. PARTLY MEASURED is a gap
-of which a part may lie in what was not read.
+events, or a stream with protocol rules): what they could not count is UNMEASURED, and no gap. So is an event of
+your own naming that they may have counted as other or under a pattern; those that GA4 recommends (purchase, login) have
+their own names. PARTLY MEASURED is a gap of which a part may lie in what was not read or not named.
 
 A principal with the role reporter may do this and nothing else.")]
 pub(super) struct ReconcileArgs {

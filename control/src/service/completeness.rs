@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use mpgate_contract::limits::REPORT_NAMES_MAX;
 use mpgate_contract::{EventPattern, OTHER};
+use mpgate_guard::recommended_event;
 
 use crate::model::{Counted, Measure, Total, UsageSum, ValueTotal};
 
@@ -45,17 +47,33 @@ impl Seen {
         if counted == 0 && self.accepted > 0 {
             return Measure::BodiesNotRead;
         }
-        let is_under_a_pattern = self.events.keys().any(|name| {
-            name != event && EventPattern::parse(name).is_ok_and(|pattern| pattern.covers(event))
-        });
-        let may_be_other = event != OTHER && self.events.contains_key(OTHER);
+        let has_more = self.may_have_more(event);
         match self.events.contains_key(event) {
-            false if is_under_a_pattern || may_be_other => Measure::EventNotNamed,
-            true if is_under_a_pattern => Measure::Partly,
+            false if has_more => Measure::EventNotNamed,
+            true if has_more => Measure::Partly,
             // A request has an event at least.
             _ if self.accepted > counted => Measure::Partly,
             _ => Measure::Measured,
         }
+    }
+
+    /// Whether events of this name may be counted under another.
+    fn may_have_more(&self, event: &str) -> bool {
+        let has_other = event != OTHER && self.events.contains_key(OTHER);
+        // A gate counts a name that it has no room for under `other`. A day of fewer names had room for all.
+        if has_other && self.events.len() >= REPORT_NAMES_MAX.saturating_sub(1) {
+            return true;
+        }
+        // Gates count these by their own names.
+        if recommended_event(event).is_some() {
+            return false;
+        }
+        let covers = |name: &String| {
+            name != event && EventPattern::parse(name).is_ok_and(|pattern| pattern.covers(event))
+        };
+        // An event that has its own name here is one that a grant names.
+        let is_without_a_name = has_other && !self.events.contains_key(event);
+        is_without_a_name || self.events.keys().any(covers)
     }
 
     /// The value in one currency; `None` where it is among those that were not told apart.
@@ -129,7 +147,7 @@ mod tests {
     #[test]
     fn every_row_of_events() {
         use Measure::{BodiesNotRead, EventNotNamed, Measured, Partly};
-        let rows: [(i64, Counts<'_>, &str, Measure, Option<i64>); 15] = [
+        let rows: [(i64, Counts<'_>, &str, Measure, Option<i64>); 19] = [
             (10, &[("purchase", 10)], "purchase", Measured, Some(10)),
             // Several events a request.
             (2, &[("purchase", 10)], "purchase", Measured, Some(10)),
@@ -148,6 +166,11 @@ mod tests {
             (10, &[("signed_*", 10)], "signed_contract", EventNotNamed, None),
             (10, &[("signed_*", 10)], "purchase", Measured, Some(0)),
             (10, &[("signed_*", 3), ("signed_contract", 7)], "signed_contract", Partly, Some(7)),
+            (10, &[("other", 3), ("signed_contract", 7)], "signed_contract", Measured, Some(7)),
+            // The protocol's names are counted as themselves: all of it is lost, whatever else there is.
+            (10, &[("other", 10)], "purchase", Measured, Some(0)),
+            (10, &[("purch*", 10)], "purchase", Measured, Some(0)),
+            (10, &[("purch*", 3), ("purchase", 7)], "purchase", Measured, Some(7)),
             (10, &[("other", 3), ("purchase", 7)], "purchase", Measured, Some(7)),
             // A backend may post these as they are counted.
             (10, &[("other", 10)], "other", Measured, Some(10)),
@@ -156,6 +179,32 @@ mod tests {
         for (accepted, events, event, measure, count) in rows {
             let compared = compare(&total(event, 10, &[]), &seen(accepted, events, &[]));
             assert_eq!((compared.measure, compared.gate_count), (measure, count), "{events:?}");
+        }
+    }
+
+    /// A gate that had no room for one more name may have any under `other`.
+    #[test]
+    fn where_names_had_no_room_any_event_may_be_other() {
+        use Measure::{EventNotNamed, Measured, Partly};
+        let names: Vec<_> = (0..REPORT_NAMES_MAX).map(|number| format!("event_{number}")).collect();
+        let full = REPORT_NAMES_MAX - 2;
+        for (with, names, event, measure, count) in [
+            (&["other"][..], full - 1, "purchase", Measured, Some(0)),
+            (&["other"], full, "purchase", EventNotNamed, None),
+            (&["other", "purchase"], full - 1, "purchase", Partly, Some(1)),
+            (&["other"], full, "event_0", Partly, Some(1)),
+            (&["other"], full, "other", Measured, Some(1)),
+            // Nothing is under `other`: all had room.
+            (&[], full + 2, "purchase", Measured, Some(0)),
+        ]
+        .map(|(with, count, event, measure, found)| {
+            let names = names.iter().take(count).map(String::as_str);
+            let counts: Vec<_> = names.chain(with.iter().copied()).map(|name| (name, 1)).collect();
+            (with, counts, event, measure, found)
+        }) {
+            let compared = compare(&total(event, 10, &[]), &seen(1, &names, &[]));
+            let found = (compared.measure, compared.gate_count);
+            assert_eq!(found, (measure, count), "{event} {with:?} {}", names.len());
         }
     }
 

@@ -55,11 +55,12 @@ async fn a_backend_learns_what_is_missing() {
     let totals = json!([
         total("purchase", Some("EUR"), 4, 30_000_000),
         total("purchase", None, 1, 0),
+        total("refund", None, 3, 0),
         total("signed_contract", None, 2, 0),
     ]);
     let answer = post(&control, &reporter, totals).await.done();
     let all = answer["reconciliations"].as_array().expect("a list");
-    assert_eq!(all.len(), 2, "{answer}");
+    assert_eq!(all.len(), 3, "{answer}");
     let mut purchase = all[0].clone();
     assert!(purchase["reconcileTime"].take().is_string());
     assert_eq!(
@@ -70,7 +71,11 @@ async fn a_backend_learns_what_is_missing() {
                 "gateValueMicros": 25_000_000, "gapValueMicros": 5_000_000}],
             "principal": "principals/job", "reconcileTime": null})
     );
-    let unnamed = &all[1];
+    // A recommended name is never among the others: none of these came.
+    let lost = &all[1];
+    assert_eq!((&lost["state"], &lost["gapEvents"]), (&json!("MEASURED"), &json!(3)));
+    assert_eq!(lost["completenessRatio"], 0.0);
+    let unnamed = &all[2];
     assert_eq!(unnamed["state"], "UNMEASURED");
     assert_eq!(unnamed["unmeasuredReason"], "EVENT_NOT_NAMED");
     assert!(unnamed["gapEvents"].is_null() && unnamed["completenessRatio"].is_null());

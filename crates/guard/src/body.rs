@@ -34,7 +34,7 @@ use std::borrow::Cow;
 
 pub use ambiguity::{Ambiguity, Unreadable};
 pub use money::Money;
-pub(crate) use rules::names::recommended;
+pub use rules::names::recommended;
 pub use rules::{Rule, ValidationCode, limits};
 pub(crate) use violation::messages;
 pub use violation::{Violation, validation_messages};

@@ -50,7 +50,7 @@ pub use answer::{Answer, keeps_response_header};
 pub use body::limits::BODY_BYTES_MAX;
 pub use body::{
     Ambiguity, Body, Event, Money, Rule, StreamKind, Unreadable, ValidationCode, Violation,
-    limits as body_limits, validation_messages,
+    limits as body_limits, recommended as recommended_event, validation_messages,
 };
 pub use claim::{Claim, Request, is_own_header};
 pub use decide::{Ruling, decide};

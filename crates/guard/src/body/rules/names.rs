@@ -87,8 +87,9 @@ const EVENTS_RECOMMENDED: &[&str] = &[
     "working_lead",
 ];
 
-/// The event of this name, if the protocol recommends it.
-pub(crate) fn recommended(name: &str) -> Option<&'static str> {
+/// The event of this name, if the protocol recommends it. A gate counts it by its own name, whatever its key is granted.
+#[must_use]
+pub fn recommended(name: &str) -> Option<&'static str> {
     EVENTS_RECOMMENDED.iter().copied().find(|known| *known == name)
 }
 
