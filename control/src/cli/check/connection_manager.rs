@@ -6,7 +6,7 @@ use saphyr::MarkedYaml;
 use super::filter::{is_gate, is_status_page};
 use super::finding::Finding;
 use super::node::Node;
-use super::shared;
+use super::{logs, retries, shared};
 
 /// Checks a connection manager, if a gate stands in it.
 pub(super) fn check(
@@ -25,12 +25,15 @@ pub(super) fn check(
         if !shared::check(manager, document, name, shared.line(), findings) {
             paths(manager, findings);
         }
+        retries::check(manager, Some(name), document, findings);
     } else {
         tripwire(manager, filters, gate, findings);
         paths(manager, findings);
         alone(manager, findings);
+        retries::check(manager, None, document, findings);
     }
     surroundings(manager, findings);
+    logs::loggers(manager, findings);
 }
 
 fn tripwire(

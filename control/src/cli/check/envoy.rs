@@ -9,7 +9,7 @@ use super::filter::{self, is_gate, is_status_page};
 use super::finding::Finding;
 use super::kubernetes;
 use super::node::Node;
-use super::{stats, told};
+use super::{logs, stats, told};
 
 /// Checks all documents of the file.
 pub(super) fn check(text: &str) -> Vec<Finding> {
@@ -47,41 +47,13 @@ pub(super) fn part(document: &MarkedYaml<'_>, findings: &mut Vec<Finding>) -> us
             connection_manager::check(node, document, findings);
         }
     });
-    logs(document, findings);
+    logs::check(document, findings);
     status_listener(document, findings);
     admin(document, findings);
     client_certificates::check(document, findings);
     stats::check(document, findings);
     told::check(document, findings);
     gates
-}
-
-/// What prints paths or referrers prints secrets.
-pub(super) fn logs(document: &MarkedYaml<'_>, findings: &mut Vec<Finding>) {
-    document.each(&mut |node| {
-        let text = node.data.as_str().unwrap_or_default().to_ascii_uppercase();
-        let operators = ["%REQ(:PATH", "%REQ(X-ENVOY-ORIGINAL-PATH", "%REQ(REFERER", "%PATH(WQ"];
-        for operator in operators.into_iter().filter(|operator| text.contains(*operator)) {
-            let what =
-                format!("{operator}...% prints a query, and a query holds the sender's secret");
-            findings.push(
-                Finding::warning(node.line(), "log format", what)
-                    .next("print %PATH(NQ:PATH):17% instead, as envoy/production.yaml does"),
-            );
-        }
-        let is_log = node.is_of("access_loggers.file.v3.FileAccessLog")
-            || node.is_of("access_loggers.stream.v3.StdoutAccessLog")
-            || node.is_of("access_loggers.stream.v3.StderrAccessLog");
-        let has_format = ["log_format", "format", "json_format", "typed_json_format"];
-        if is_log && has_format.iter().all(|member| node.at(member).is_none()) {
-            let what =
-                "it has no log_format, and Envoy's own prints the path with the sender's secret";
-            findings.push(
-                Finding::warning(node.line(), "access log", what)
-                    .next("set a log_format without %REQ(:PATH)%, as envoy/production.yaml does"),
-            );
-        }
-    });
 }
 
 /// The status page tells of every sender's list.

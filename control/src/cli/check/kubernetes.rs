@@ -6,7 +6,7 @@ use saphyr::{LoadableYamlNode as _, MarkedYaml};
 use super::envoy;
 use super::finding::Finding;
 use super::node::{Node, to_json};
-use super::{plugin, stats};
+use super::{logs, plugin, stats};
 
 /// Whether a document is a resource, or a list of some.
 pub(super) fn is_resource(document: &MarkedYaml<'_>) -> bool {
@@ -139,7 +139,7 @@ fn extension_policy(resource: &MarkedYaml<'_>) -> Option<Vec<Finding>> {
 /// What Envoy Gateway's proxies log and count.
 fn proxy(resource: &MarkedYaml<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    envoy::logs(resource, &mut findings);
+    logs::check(resource, &mut findings);
     if let Some(text) = resource.at("spec/bootstrap/value") {
         let documents = MarkedYaml::load_from_str(text.data.as_str().unwrap_or_default());
         let mut inside = Vec::new();

@@ -9,6 +9,7 @@ use super::{Ran, run};
 use crate::harness::Directory;
 
 mod kubernetes;
+mod logs;
 mod told;
 
 fn shipped(name: &str) -> String {
