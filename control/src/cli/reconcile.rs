@@ -30,7 +30,8 @@ The file has a row of titles, in any order:
   billing,G-ABC123,purchase,EUR,2026-11-20,120,4830.50
   billing,G-ABC123,login,,2026-11-20,87,
 
-day is a day of UTC that is over. value is in units of the currency, with at most six decimals; without a
+day is a day of UTC that is over: the one on which the events came to a gate, whatever their timestamp_micros says. Post
+totals by the day on which you sent, not by that of the order: what was sent after midnight UTC is of the new day. value is in units of the currency, with at most six decimals; without a
 currency it is empty. A sender's day is replaced as a whole when it is posted again, so a job may run twice.
 
 GAP is the backend's number less the gates'. The gates count events only where they read the body (a key that is granted
