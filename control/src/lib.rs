@@ -18,6 +18,7 @@ mod problem;
 pub mod serve;
 pub mod service;
 pub mod store;
+mod text;
 mod time;
 pub mod tls;
 mod traces;

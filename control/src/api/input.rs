@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::problem::{Problem, Reason};
 use crate::model::Slice;
 use crate::service::{Filter, Listing};
+use crate::text::is_unseen;
 
 /// A name for people.
 pub(crate) const DISPLAY_NAME_CHARS_MAX: usize = 200;
@@ -139,6 +140,10 @@ pub(crate) fn expect_words(text: &str, chars_max: usize) -> Result<(), String> {
     if text.chars().any(char::is_control) {
         return Err("No control characters.".to_owned());
     }
+    if let Some(unseen) = text.chars().find(|char| is_unseen(*char)) {
+        let code = u32::from(unseen);
+        return Err(format!("No characters that are not seen: U+{code:04X} is one."));
+    }
     Ok(())
 }
 
@@ -171,7 +176,7 @@ pub(super) fn truth(value: &Value) -> Result<bool, String> {
 
 /// Somebody else's text, short enough to be repeated in an answer.
 fn clip(text: &str) -> String {
-    text.chars().filter(|char| !char.is_control()).take(64).collect()
+    text.chars().filter(|char| !is_unseen(*char)).take(64).collect()
 }
 
 impl<S: Send + Sync> FromRequest<S> for Members {

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::CliError;
+use crate::text::is_unseen;
 
 /// How to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -85,7 +86,20 @@ pub(super) fn json(value: &Value) -> Result<(), CliError> {
 /// JSON as it is printed.
 pub(super) fn pretty(value: &Value) -> Result<String, CliError> {
     let text = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
-    Ok(text + "\n")
+    Ok(escaped(&text) + "\n")
+}
+
+/// The same JSON: what is not seen stands inside strings only, and a string may have it by its number.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for char in json.chars() {
+        if char.is_ascii() || !is_unseen(char) {
+            text.push(char);
+            continue;
+        }
+        text.extend(char.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+    }
+    text
 }
 
 /// A member in one cell of a table: of a list its first items and how many there are more.
@@ -112,11 +126,17 @@ fn lines(item: &Value, (_, member, absent): Column) -> Vec<String> {
     }
 }
 
-/// A text that cannot give a terminal orders.
+/// A text that cannot give a terminal orders, nor turn what stands beside it. What is not seen is shown by its number.
 pub(super) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char })
-        .collect()
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            _ if char.is_control() => shown.push(char::REPLACEMENT_CHARACTER),
+            _ if is_unseen(char) => shown.extend(char.escape_unicode()),
+            _ => shown.push(char),
+        }
+    }
+    shown
 }
 
 /// The colour of a word that says how something is.
@@ -187,6 +207,17 @@ mod tests {
         let list = json!({"events": ["a", "b", "c"]});
         assert_eq!(lines(&list, column), ["a", "b", "c"]);
         assert_eq!(lines(&json!({"name": "principals/admin"}), ("ID", "name", "-")), ["admin"]);
+    }
+
+    #[test]
+    fn a_name_turns_no_row_around() {
+        let turned = "a\u{202e}b\u{1b}[31m\u{2066}c";
+        assert_eq!(printable(turned), "a\\u{202e}b\u{fffd}[31m\\u{2066}c");
+        assert_eq!(printable("übung 漢"), "übung 漢");
+        let value = json!({"nickname": "a\u{202e}b\u{9b}\u{e0041}é"});
+        let shown = pretty(&value).expect("JSON");
+        assert!(shown.contains("\"a\\u202eb\\u009b\\udb40\\udc41é\""), "{shown}");
+        assert_eq!(serde_json::from_str::<Value>(&shown).expect("JSON"), value);
     }
 
     #[test]
