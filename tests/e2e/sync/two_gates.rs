@@ -94,3 +94,29 @@ fn gates_of_other_controls_or_names_do_not_share_a_list() {
     poll::until("the second control's revocation", SOON, gone).expect("revoked");
     assert_apart(Some(1));
 }
+
+/// One Envoy and one token: what one gate has taken up is no receipt of the other.
+#[test]
+fn each_gate_has_a_receipt_of_its_own() {
+    let lease = Lease::any().expect("a port");
+    let slow = json!({"gate": "slow", "control": {"cluster": "mpgate_control", "wait_seconds": 0,
+        "poll_interval_milliseconds": 60_000}});
+    let stack = Stack::builder().edit(move |config| add_gate(config, &lease, &slow));
+    let stack = stack.start().expect("a stack");
+    let gateways = || -> Vec<(String, bool)> {
+        let list = stack.control.call("GET", "/v1/gateways", None).expect("the gateways");
+        let list = list.json().expect("JSON");
+        let gateways = list["gateways"].as_array().cloned().unwrap_or_default();
+        let told = gateways.iter().map(|gateway| {
+            let gate = gateway["gate"].as_str().unwrap_or_default().to_owned();
+            (gate, gateway["lag"] == 0)
+        });
+        told.collect()
+    };
+    let both = || (gateways().len() == 2).then_some(());
+    poll::until("both gates", SOON, both).expect("listed");
+    stack.control.delete_key(&stack.billing.name).expect("deleted");
+    let quick = || gateways().contains(&("demo".to_owned(), true)).then_some(());
+    poll::until("the receipt of the gate that is quick", SOON, quick).expect("a receipt");
+    assert!(gateways().contains(&("slow".to_owned(), false)), "{:?}", gateways());
+}
