@@ -9,6 +9,7 @@ mod body;
 mod browsers;
 mod canary;
 mod clients;
+mod connections;
 mod costs;
 mod credentials;
 mod dashboards;
