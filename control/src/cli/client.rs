@@ -14,7 +14,6 @@ use serde_json::Value;
 use super::CliError;
 use super::credential::Credential;
 use super::settings::Settings;
-use crate::model::Seconds;
 use crate::time;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -140,11 +139,10 @@ impl Client {
         let cause = cause(error);
         CliError::Unreachable(if error.is_timeout() {
             format!("control at {base} (from {origin}) does not answer in time")
-        } else if let Some(end) = ended(error) {
+        } else if let Some(ended) = ended(error) {
             format!(
-                "control at {base} (from {origin}) cannot be trusted: its certificate, or one of its chain, ended at \
-                 {}; renew it, or put this machine's clock right. `mpgate doctor` looks step by step",
-                time::to_text(end)
+                "control at {base} (from {origin}) cannot be trusted: {ended}; renew it, or put this machine's clock \
+                 right. `mpgate doctor` looks step by step"
             )
         } else if is_about_trust(&cause) {
             format!(
@@ -265,8 +263,8 @@ pub(super) fn cause(error: &reqwest::Error) -> String {
     )
 }
 
-/// When the certificate ended that is not believed for that.
-pub(super) fn ended(error: &reqwest::Error) -> Option<Seconds> {
+/// That the certificate has ended, and when, where it is not believed for that.
+pub(super) fn ended(error: &reqwest::Error) -> Option<String> {
     let mut layer = error.source();
     while let Some(error) = layer {
         if let Some(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext {
@@ -274,7 +272,8 @@ pub(super) fn ended(error: &reqwest::Error) -> Option<Seconds> {
             ..
         })) = error.downcast_ref::<rustls::Error>()
         {
-            return not_after.as_secs().try_into().ok();
+            let end = time::to_text(not_after.as_secs().try_into().ok()?);
+            return Some(format!("its certificate, or one of its chain, ended at {end}"));
         }
         layer = match error.downcast_ref::<io::Error>() {
             // Its source is that of the error in it.

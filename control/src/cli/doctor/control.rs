@@ -92,11 +92,7 @@ async fn is_ready(url: &Url, settings: &Settings, report: &mut Report) -> bool {
     let answer = match client.get(ready).timeout(PATIENCE).send().await {
         Ok(answer) => answer,
         Err(error) => {
-            if let Some(end) = ended(&error) {
-                let found = format!(
-                    "its certificate, or one of its chain, ended at {}",
-                    time::to_text(end)
-                );
+            if let Some(found) = ended(&error) {
                 let next = format!("{RENEW}; or put this machine's clock right");
                 report.fail("control: TLS", found, next);
                 return false;
